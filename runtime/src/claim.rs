@@ -1,0 +1,273 @@
+//! Claims: what a pass needs, made resident and held until the pass is over.
+//!
+//! Claims are made in the order of addresses, so that two devices that need the same pages never wait for each other in a
+//! circle. A claim that is *extended* (a probe found more) would break that order: it does not wait, it fails with `Busy`,
+//! and its owner lets everything go and starts again.
+
+use std::ops::Range;
+
+use gmem_hal::{Access, Cause, FrameIndex};
+
+use crate::context::{BATCH_BYTES, Context};
+use crate::counters::add;
+use crate::error::MoveError;
+use crate::migrate::{Locked, Want, migrate};
+use crate::space::Shared;
+use crate::step::Event;
+
+/// Pages needed at once, with the access wanted: sorted and disjoint once [`Needs::normalize`]d.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    reads: Vec<Range<u64>>,
+    writes: Vec<Range<u64>>,
+}
+
+fn union(ranges: &mut Vec<Range<u64>>) {
+    ranges.retain(|r| !r.is_empty());
+    ranges.sort_unstable_by_key(|r| r.start);
+    let mut out: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for r in ranges.drain(..) {
+        match out.last_mut() {
+            Some(last) if r.start <= last.end => last.end = last.end.max(r.end),
+            _ => out.push(r),
+        }
+    }
+    *ranges = out;
+}
+
+impl Needs {
+    pub(crate) fn add(&mut self, pages: Range<u64>, access: Access) {
+        match access {
+            Access::Read => self.reads.push(pages),
+            Access::Write => self.writes.push(pages),
+        }
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.reads.extend(other.reads.iter().cloned());
+        self.writes.extend(other.writes.iter().cloned());
+    }
+
+    /// Sorts and joins the ranges.
+    pub(crate) fn normalize(&mut self) {
+        union(&mut self.reads);
+        union(&mut self.writes);
+    }
+
+    /// Every page once, ascending, with the stronger access. The needs are normalized.
+    pub(crate) fn pages(&self) -> Vec<(u64, Access)> {
+        let mut out: Vec<(u64, Access)> = self.writes.iter().flat_map(|r| r.clone().map(|p| (p, Access::Write))).collect();
+        out.extend(self.reads.iter().flat_map(|r| r.clone().map(|p| (p, Access::Read))));
+        // Among equals the write comes first, and stays.
+        out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        out.dedup_by_key(|p| p.0);
+        out
+    }
+
+    /// From the first to the last page needed of a range; `None` when none is. The needs are normalized.
+    pub(crate) fn within(&self, span: &Range<u64>) -> Option<Range<u64>> {
+        let inside = self.reads.iter().chain(&self.writes).filter(|r| r.start < span.end && span.start < r.end);
+        let bounds = inside.fold((u64::MAX, 0), |(lo, hi), r| (lo.min(r.start.max(span.start)), hi.max(r.end.min(span.end))));
+        (bounds.0 < bounds.1).then_some(bounds.0..bounds.1)
+    }
+
+    /// How many pages that is. The needs are normalized.
+    pub(crate) fn count(&self) -> u64 {
+        let mut all: Vec<Range<u64>> = self.reads.iter().chain(&self.writes).cloned().collect();
+        union(&mut all);
+        all.iter().map(|r| r.end - r.start).sum()
+    }
+}
+
+/// Pages claimed for one device, ascending.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    pages: Vec<u64>,
+}
+
+impl Claims {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+impl Context {
+    /// Makes pages resident with the access needed and claims them, on top of what `claims` holds already.
+    ///
+    /// # Errors
+    /// Nothing new is claimed then; `claims` is as before.
+    /// LOCKING: no lock held; takes block locks and frames. Called by the device's worker alone.
+    pub(crate) fn claim(
+        &self,
+        space: &Shared,
+        needs: &Needs,
+        cause: Cause,
+        claims: &mut Claims,
+    ) -> Result<(), MoveError> {
+        let wanted = needs.pages();
+        let capacity = self.capacity();
+        if wanted.len() as u64 > capacity {
+            return Err(MoveError::TooLarge { needed: wanted.len() as u64, capacity });
+        }
+        let mut fresh = Vec::new();
+        let result = self
+            .take(space, &wanted, claims.is_empty(), &mut fresh)
+            .and_then(|todo| self.fetch(space, &todo, cause));
+        match result {
+            Ok(()) => {
+                claims.pages.extend(fresh);
+                claims.pages.sort_unstable();
+                Ok(())
+            }
+            Err(e) => {
+                self.let_go(space, &fresh, false);
+                Err(e)
+            }
+        }
+    }
+
+    /// Ends claims. `used`: a pass touched the pages.
+    /// LOCKING: takes block locks and frames.
+    pub(crate) fn unclaim(&self, space: &Shared, claims: &mut Claims, used: bool) {
+        let pages = std::mem::take(&mut claims.pages);
+        self.let_go(space, &pages, used);
+    }
+
+    fn let_go(&self, space: &Shared, pages: &[u64], used: bool) {
+        let per_block = space.blocks.pages_per_block() as u64;
+        for group in pages.chunk_by(|a, b| a / per_block == b / per_block) {
+            let block = space.blocks.block(group[0] / per_block);
+            let mut state = block.lock();
+            let mut frames = Vec::with_capacity(group.len());
+            for &page in group {
+                let i = (page % per_block) as usize;
+                state.unclaim(self.node, i);
+                frames.extend(state.frame(self.node, i));
+            }
+            self.unpin(frames.into_iter(), used);
+            state.tidy(self.node);
+            drop(state);
+            block.notify();
+        }
+    }
+
+    /// Claims pages in ascending order, waiting for other devices' passes if `patient`. Answers with those that have to be
+    /// fetched or upgraded; `fresh` gets those that were not claimed before.
+    fn take(
+        &self,
+        space: &Shared,
+        wanted: &[(u64, Access)],
+        patient: bool,
+        fresh: &mut Vec<u64>,
+    ) -> Result<Vec<(u64, Access)>, MoveError> {
+        let per_block = space.blocks.pages_per_block() as u64;
+        let mut todo = Vec::new();
+        for group in wanted.chunk_by(|a, b| a.0 / per_block == b.0 / per_block) {
+            let block = space.blocks.block(group[0].0 / per_block);
+            let mut state = block.lock();
+            let mut frames = Vec::new();
+            for &(page, access) in group {
+                let i = (page % per_block) as usize;
+                while state.conflicts(self.node, i, access) {
+                    if !patient {
+                        self.pin(frames.into_iter());
+                        return Err(MoveError::Busy);
+                    }
+                    block.wait(&mut state);
+                }
+                let mapping = state.mapping(i);
+                let claimed = state.claimed(self.node, i);
+                state.claim(self.node, i, access);
+                if claimed.is_none() {
+                    fresh.push(page);
+                    frames.extend(state.frame(self.node, i));
+                }
+                let resident = mapping.valid.has(self.node);
+                if !resident || (access == Access::Write && mapping.writer != Some(self.node)) {
+                    todo.push((page, access));
+                }
+            }
+            self.pin(frames.into_iter());
+        }
+        Ok(todo)
+    }
+
+    /// Brings claimed pages here, or gives them the right to be written.
+    fn fetch(&self, space: &Shared, todo: &[(u64, Access)], cause: Cause) -> Result<(), MoveError> {
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let frame_of = |page: u64| {
+            let (number, i) = space.blocks.locate(page);
+            space.blocks.existing(number).and_then(|b| b.lock().frame(self.node, i))
+        };
+        // Claimed pages do not change residency here behind our back, except that nobody else makes them resident either.
+        let missing: Vec<u64> = todo.iter().map(|t| t.0).filter(|&p| frame_of(p).is_none()).collect();
+        let before = |page: u64| page.checked_sub(1).and_then(frame_of);
+        let frames = self.allocate(space, &missing, before)?;
+        add(&space.counters.device_faults, missing.len() as u64);
+        let mut spare: std::collections::VecDeque<(u64, FrameIndex)> = missing.into_iter().zip(frames).collect();
+        let batch = (BATCH_BYTES / space.geometry.page.bytes()).max(1) as usize;
+        for part in todo.chunks(batch) {
+            let mut locked = Locked::of_pages(space, part.iter().map(|t| t.0));
+            let wants: Vec<Want> = part
+                .iter()
+                .map(|&(page, access)| Want {
+                    page,
+                    event: match access {
+                        Access::Read => Event::Read(self.node),
+                        Access::Write => Event::Write(self.node),
+                    },
+                    cause,
+                    frame: (spare.front().map(|s| s.0) == Some(page)).then(|| spare.pop_front().expect("it is there").1),
+                })
+                .collect();
+            if let Err(e) = migrate(space, &mut locked, &wants) {
+                drop(locked);
+                self.release(wants.iter().filter_map(|w| w.frame).chain(spare.into_iter().map(|s| s.1)));
+                return Err(e);
+            }
+            self.pin(wants.iter().filter_map(|w| w.frame));
+        }
+        Ok(())
+    }
+
+    /// The frames of sorted, resident pages.
+    pub(crate) fn frames_of(&self, space: &Shared, pages: Range<u64>) -> Vec<Option<FrameIndex>> {
+        let per_block = space.blocks.pages_per_block() as u64;
+        let mut out = Vec::with_capacity((pages.end - pages.start) as usize);
+        let mut page = pages.start;
+        while page < pages.end {
+            let end = ((page / per_block + 1) * per_block).min(pages.end);
+            match space.blocks.existing(page / per_block) {
+                Some(block) => {
+                    let state = block.lock();
+                    out.extend((page..end).map(|p| state.frame(self.node, (p % per_block) as usize)));
+                }
+                None => out.extend((page..end).map(|_| None)),
+            }
+            page = end;
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_list_every_page_once_with_the_stronger_access() {
+        let mut needs = Needs::default();
+        needs.add(3..6, Access::Read);
+        needs.add(5..8, Access::Read);
+        needs.add(4..5, Access::Write);
+        needs.add(20..20, Access::Write);
+        needs.normalize();
+        let pages = needs.pages();
+        assert_eq!(pages.iter().map(|p| p.0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+        assert_eq!(pages[1].1, Access::Write);
+        assert!(pages.iter().filter(|p| p.1 == Access::Write).count() == 1);
+        assert_eq!(needs.count(), 5);
+    }
+}

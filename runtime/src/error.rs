@@ -1,0 +1,150 @@
+//! What the manager can fail with. Every failure leaves memory as it was before the part that failed.
+
+use gmem_hal::{DeviceError, HostError, Va};
+
+/// An allocation could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocError {
+    /// Nothing was asked for.
+    #[error("an allocation needs at least one byte")]
+    Zero,
+    /// The space has no free range that long.
+    #[error("no free range of {bytes} bytes in the address space ({free} bytes free): free something, or build the space with a larger reserve")]
+    Exhausted {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Bytes free, all ranges together.
+        free: u64,
+    },
+    /// An alignment that is not a power of two, or larger than a block.
+    #[error("alignment {align} is not a power of two up to 2 MiB")]
+    Alignment {
+        /// What was asked for.
+        align: u64,
+    },
+    /// The host's mapping could not be changed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// An address that does not name what was expected of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It lies in no region: it was freed, or never came from this space.
+    #[error("{va} is in no region of this address space: it was freed already, or it came from elsewhere")]
+    Unknown {
+        /// The address.
+        va: Va,
+    },
+    /// It lies inside a region but is not its start.
+    #[error("{va} is inside the region at {start}, not its start")]
+    Interior {
+        /// The address.
+        va: Va,
+        /// Where the region starts.
+        start: Va,
+    },
+}
+
+/// A page could not be moved or made usable; it is where it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The host failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// More pages are needed at once than the device has frames.
+    #[error("{needed} pages are needed at once and the device has room for {capacity}: give it more memory")]
+    TooLarge {
+        /// Pages needed at once.
+        needed: u64,
+        /// Frames that the device can give.
+        capacity: u64,
+    },
+    /// The range is not in the space.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Another device's pass holds a page; try again. Never leaves the crate.
+    #[error("a page is in use by another device")]
+    Busy,
+}
+
+/// A launch could not run to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// One workgroup touches more than the device's memory holds. Memory is as before that workgroup.
+    #[error("one workgroup of `{kernel}` touches {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages")]
+    FootprintTooLarge {
+        /// The kernel.
+        kernel: String,
+        /// Pages it touches.
+        needed: u64,
+        /// Frames there are.
+        capacity: u64,
+        /// Bytes that would do.
+        needed_bytes: u64,
+    },
+    /// The kernel needs all of its bindings resident, and they do not fit.
+    #[error("`{kernel}` must run with all of its bindings resident ({reason}): {needed_bytes} bytes, and the device has room for {capacity_bytes}")]
+    MustBeResident {
+        /// The kernel.
+        kernel: String,
+        /// Why.
+        reason: String,
+        /// Bytes of its bindings, in whole pages.
+        needed_bytes: u64,
+        /// Bytes of frames there are.
+        capacity_bytes: u64,
+    },
+    /// A binding is not inside one region.
+    #[error("binding `{binding}`: {source}")]
+    Binding {
+        /// The variable.
+        binding: String,
+        /// What is wrong with the address.
+        source: AddressError,
+    },
+    /// A grid has a dimension of zero.
+    #[error("a grid needs at least one workgroup in every dimension, got {grid:?}")]
+    EmptyGrid {
+        /// The grid.
+        grid: [u32; 3],
+    },
+    /// The number of bindings is not the kernel's.
+    #[error("`{kernel}` has {expected} storage bindings, got {given}")]
+    BindingCount {
+        /// The kernel.
+        kernel: String,
+        /// How many it has.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// The kernel was made for another device.
+    #[error("`{kernel}` was not compiled for this device")]
+    WrongDevice {
+        /// The kernel.
+        kernel: String,
+    },
+    /// A binding's region is pinned to the host, or another thread is freeing it.
+    #[error("the region at {va} is pinned to the host, or being freed: drop the pin before a launch that uses it")]
+    PinnedToHost {
+        /// Where the region starts.
+        va: Va,
+    },
+    /// Moving pages failed.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The device was detached, or the space dropped, before the launch ran.
+    #[error("the device was detached before the launch ran")]
+    Detached,
+}

@@ -1,0 +1,250 @@
+//! Launches: a kernel over its whole grid, as passes whose pages are all resident.
+//!
+//! What a box of workgroups touches is known before it runs: from the kernel's *static* footprint; else by a *probe*; else,
+//! when the footprint depends on what the launch writes, all bindings are made *resident*. A box that needs more than the
+//! device has is cut in halves, down to one workgroup; boxes run in row-major order, each exactly once.
+//!
+//! ```text
+//!        fits?  ──no──> static parts known?  ──no──> probe-able? ──no──> MustBeResident
+//!          │yes             │yes                        │yes
+//!      one pass       halve until it fits       probe sub-boxes, level by level,
+//!                                               then run as many as fit
+//! ```
+
+use std::ops::Range;
+use std::time::Instant;
+
+use gmem_hal::{
+    Access, BindingFootprint, ByteRange, Cause, Footprint, FrameRun, GridBox, Launch, Pass, Translation,
+};
+
+use crate::claim::{Claims, Needs};
+use crate::context::Context;
+use crate::counters::{Counters, add};
+use crate::error::{LaunchError, MoveError};
+use crate::probe::Prober;
+use crate::space::Shared;
+
+/// What a launch did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LaunchReport {
+    /// Submissions that ran workgroups.
+    pub passes: u64,
+    /// Submissions that probed.
+    pub probes: u64,
+    /// Seconds in passes, from submission to completion.
+    pub kernel_seconds: f64,
+    /// Seconds in all.
+    pub seconds: f64,
+}
+
+/// How a pass's footprint was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Static,
+    Probe,
+    Resident,
+}
+
+/// A launch on its device.
+pub(crate) struct Run<'a> {
+    pub(crate) space: &'a Shared,
+    pub(crate) context: &'a Context,
+    pub(crate) launch: &'a Launch,
+    pub(crate) report: LaunchReport,
+    /// The pages of each binding.
+    pub(crate) spans: Vec<Range<u64>>,
+}
+
+/// Runs a launch to its end.
+pub(crate) fn execute(space: &Shared, context: &Context, launch: &Launch) -> Result<LaunchReport, LaunchError> {
+    let started = Instant::now();
+    if context.is_lost() {
+        let reason = "it failed earlier".to_owned();
+        return Err(gmem_hal::DeviceError::Lost { reason }.into());
+    }
+    let spans = launch.bound.iter().map(|b| space.geometry.pages_of(*b)).collect();
+    let mut run = Run { space, context, launch, report: LaunchReport::default(), spans };
+    run.all()?;
+    run.report.seconds = started.elapsed().as_secs_f64();
+    Ok(run.report)
+}
+
+/// A footprint as pages: what is known, and which bindings are open.
+pub(crate) struct Known {
+    pub(crate) needs: Needs,
+    /// Bindings of which a probe has to say what is touched.
+    pub(crate) open: Vec<usize>,
+}
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<(), LaunchError> {
+        let whole = GridBox::whole(self.launch.grid);
+        let footprints = self.launch.kernel.footprint(self.launch, &whole);
+        let everything = self.known(&footprints, |_| true);
+        if self.fits(&everything.needs, self.capacity()) {
+            let method = if footprints.iter().any(is_open) { Method::Resident } else { Method::Static };
+            match self.pass(&[whole], &everything.needs, method) {
+                Err(LaunchError::Move(MoveError::TooLarge { .. })) => {}
+                other => return other,
+            }
+        }
+        let mut boxes = vec![whole];
+        while let Some(workgroups) = boxes.pop() {
+            self.piece(workgroups, &mut boxes)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a box, or puts its parts back on the stack.
+    fn piece(&mut self, workgroups: GridBox, boxes: &mut Vec<GridBox>) -> Result<(), LaunchError> {
+        let footprints = self.launch.kernel.footprint(self.launch, &workgroups);
+        let capacity = self.capacity();
+        // A binding with an open footprint that is small beside the device is simply kept whole.
+        let small = |b: usize| {
+            let pages = self.spans[b].end - self.spans[b].start;
+            pages * 8 <= capacity
+        };
+        let known = self.known(&footprints, small);
+        let halves = workgroups.halves();
+        if known.open.is_empty() {
+            // Room for one run per binding, and for what the last pass used.
+            let comfortable = if halves.is_some() { capacity - capacity / 4 } else { capacity };
+            if self.fits(&known.needs, comfortable.max(1)) {
+                match self.pass(&[workgroups], &known.needs, Method::Static) {
+                    Err(LaunchError::Move(MoveError::TooLarge { .. })) if halves.is_some() => {}
+                    Err(LaunchError::Move(MoveError::TooLarge { needed, .. })) => {
+                        return Err(self.too_large(needed));
+                    }
+                    other => return other,
+                }
+            }
+            if let Some((first, second)) = halves {
+                boxes.extend([second, first]);
+                return Ok(());
+            }
+        }
+        // Open, or known so loosely that one workgroup seems not to fit: a probe tells exactly.
+        match self.launch.kernel.probeable(self.launch) {
+            Ok(()) => Prober::new(self, workgroups).run(),
+            Err(_) if known.open.is_empty() => Err(self.too_large(known.needs.count())),
+            Err(reason) => Err(self.must_be_resident(reason)),
+        }
+    }
+
+    fn must_be_resident(&self, reason: String) -> LaunchError {
+        let mut all = Needs::default();
+        self.spans.iter().for_each(|s| all.add(s.clone(), Access::Read));
+        all.normalize();
+        let page = self.space.geometry.page.bytes();
+        LaunchError::MustBeResident {
+            kernel: self.launch.kernel.name().to_owned(),
+            reason,
+            needed_bytes: all.count() * page,
+            capacity_bytes: self.capacity() * page,
+        }
+    }
+
+    pub(crate) fn too_large(&self, needed: u64) -> LaunchError {
+        LaunchError::FootprintTooLarge {
+            kernel: self.launch.kernel.name().to_owned(),
+            needed,
+            capacity: self.capacity(),
+            needed_bytes: needed * self.space.geometry.page.bytes(),
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.context.capacity()
+    }
+
+    pub(crate) fn fits(&self, needs: &Needs, capacity: u64) -> bool {
+        needs.count() <= capacity
+    }
+
+    /// Turns footprints into pages. An open binding is taken whole where `whole` says so.
+    pub(crate) fn known(&self, footprints: &[BindingFootprint], whole: impl Fn(usize) -> bool) -> Known {
+        let mut known = Known { needs: Needs::default(), open: Vec::new() };
+        let uses = self.launch.kernel.bindings();
+        for (b, footprint) in footprints.iter().enumerate() {
+            for (part, access) in [(&footprint.reads, Access::Read), (&footprint.writes, Access::Write)] {
+                let used = if access == Access::Read { uses[b].reads } else { uses[b].writes };
+                match part {
+                    Footprint::Ranges(ranges) => {
+                        for r in ranges {
+                            let bytes = ByteRange::new(self.launch.bound[b].offset + r.offset, r.len);
+                            known.needs.add(self.space.geometry.pages_of(bytes), access);
+                        }
+                    }
+                    Footprint::Unknown if !used => {}
+                    Footprint::Unknown if whole(b) => known.needs.add(self.spans[b].clone(), access),
+                    Footprint::Unknown => {
+                        if known.open.last() != Some(&b) {
+                            known.open.push(b);
+                        }
+                    }
+                }
+            }
+        }
+        known.needs.normalize();
+        known
+    }
+
+    /// Makes the needs resident, runs the boxes, lets go.
+    fn pass(&mut self, boxes: &[GridBox], needs: &Needs, method: Method) -> Result<(), LaunchError> {
+        let mut claims = Claims::default();
+        self.context.claim(self.space, needs, Cause::Demand, &mut claims)?;
+        let result = self.submit(boxes, needs, method);
+        self.context.unclaim(self.space, &mut claims, true);
+        result
+    }
+
+    /// Runs boxes whose needs are claimed.
+    pub(crate) fn submit(&mut self, boxes: &[GridBox], needs: &Needs, method: Method) -> Result<(), LaunchError> {
+        let translations: Vec<Translation> =
+            (0..self.spans.len()).map(|b| self.translation(b, needs)).collect();
+        let pass = Pass { launch: self.launch, boxes, translations: &translations };
+        let done = self.context.device.run(&pass).map_err(|e| self.context.failed(e))?;
+        self.report.passes += 1;
+        self.report.kernel_seconds += done.seconds;
+        let counters: &Counters = &self.space.counters;
+        add(&counters.passes, 1);
+        add(&counters.kernel_nanos, (done.seconds * 1e9) as u64);
+        add(
+            match method {
+                Method::Static => &counters.static_passes,
+                Method::Probe => &counters.probed_passes,
+                Method::Resident => &counters.resident_passes,
+            },
+            1,
+        );
+        Ok(())
+    }
+
+    /// Slid when what the pass needs of a binding lies in one run of frames, else paged.
+    fn translation(&self, b: usize, needs: &Needs) -> Translation {
+        let span = &self.spans[b];
+        let Some(pages) = needs.within(span) else { return Translation::Untouched };
+        let frames = self.context.frames_of(self.space, pages.clone());
+        let Some(Some(first)) = frames.first().copied() else { return Translation::Paged };
+        let window = self.context.info.window_frames;
+        let in_one_run = first.0 / window == (first.0 + frames.len() as u32 - 1) / window
+            && frames.iter().zip(first.0..).all(|(f, expected)| f.is_some_and(|f| f.0 == expected));
+        if !in_one_run {
+            return Translation::Paged;
+        }
+        let shift = self.space.geometry.page.shift();
+        let bound = self.launch.bound[b];
+        let start = (pages.start << shift).max(bound.offset);
+        let end = (pages.end << shift).min(bound.end());
+        Translation::Slid {
+            slice: ByteRange::new(start - bound.offset, end - start),
+            frames: FrameRun::new(first, frames.len() as u32),
+            skip: start - (pages.start << shift),
+        }
+    }
+}
+
+fn is_open(f: &BindingFootprint) -> bool {
+    f.reads == Footprint::Unknown || f.writes == Footprint::Unknown
+}

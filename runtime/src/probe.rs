@@ -1,0 +1,194 @@
+//! Probing: what a box touches, found by running its address-computing slice on the device, level by level.
+//!
+//! A box is cut in *parts*. Each round makes what the next parts are known to need resident, probes those that are not
+//! settled, and adds what they touched. A part is settled when none of its lanes had to stop. Then as many settled parts as
+//! fit run in one pass, under the claims that the probe ran under: what it read cannot have changed.
+
+use std::collections::VecDeque;
+
+use gmem_hal::{Access, Cause, GridBox};
+
+use crate::claim::{Claims, Needs};
+use crate::counters::add;
+use crate::error::{LaunchError, MoveError};
+use crate::launch::{Method, Run};
+
+/// Some workgroups and what they are known to need so far.
+struct Part {
+    workgroups: GridBox,
+    needs: Needs,
+    settled: bool,
+    /// Rounds in which it stopped: each doubles the pages fetched ahead of where it stopped.
+    stops: u32,
+}
+
+/// Probes and runs one box.
+pub(crate) struct Prober<'r, 'a> {
+    run: &'r mut Run<'a>,
+    parts: VecDeque<Part>,
+    claims: Claims,
+    /// The most pages that a group may need: what was found not to fit, less one.
+    limit: u64,
+}
+
+impl<'r, 'a> Prober<'r, 'a> {
+    pub(crate) fn new(run: &'r mut Run<'a>, workgroups: GridBox) -> Self {
+        let width = run.context.device.probe_width(run.launch).max(1);
+        let parts = workgroups.split(width);
+        let mut prober = Self { run, parts: VecDeque::new(), claims: Claims::default(), limit: u64::MAX };
+        prober.parts = parts.into_iter().map(|b| prober.part(b)).collect();
+        prober
+    }
+
+    /// A part with what its static footprint says of it.
+    fn part(&self, workgroups: GridBox) -> Part {
+        let footprints = self.run.launch.kernel.footprint(self.run.launch, &workgroups);
+        let capacity = self.run.capacity();
+        // A static footprint that is itself too wide only says that a probe must be exact.
+        let mut needs = self.run.known(&footprints, |_| false).needs;
+        if !self.run.fits(&needs, capacity / 2) {
+            needs = Needs::default();
+        }
+        Part { workgroups, needs, settled: false, stops: 0 }
+    }
+
+    /// Runs everything.
+    pub(crate) fn run(mut self) -> Result<(), LaunchError> {
+        let result = self.groups();
+        self.let_go(false);
+        result
+    }
+
+    fn let_go(&mut self, used: bool) {
+        self.run.context.unclaim(self.run.space, &mut self.claims, used);
+    }
+
+    fn groups(&mut self) -> Result<(), LaunchError> {
+        while !self.parts.is_empty() {
+            let (count, needs) = self.fitting();
+            if count == 0 {
+                self.cut_first()?;
+                continue;
+            }
+            match self.run.context.claim(self.run.space, &needs, Cause::Demand, &mut self.claims) {
+                Ok(()) => {}
+                // Extending claims must not wait, and a smaller group may need none of what is held: start again.
+                Err(MoveError::Busy | MoveError::TooLarge { .. }) if !self.claims.is_empty() => {
+                    self.let_go(false);
+                    continue;
+                }
+                // The device gave less than it said: try with fewer parts.
+                Err(MoveError::TooLarge { .. }) if count > 1 => {
+                    self.limit = needs.count() - 1;
+                    continue;
+                }
+                Err(MoveError::TooLarge { needed, .. }) => return Err(self.run.too_large(needed)),
+                Err(e) => return Err(e.into()),
+            }
+            if self.parts.iter().take(count).all(|p| p.settled) {
+                let boxes: Vec<GridBox> = self.parts.drain(..count).map(|p| p.workgroups).collect();
+                let result = self.run.submit(&boxes, &needs, Method::Probe);
+                self.let_go(true);
+                result?;
+            } else {
+                self.probe(count)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest row of parts from the first on whose needs fit together, and these needs.
+    fn fitting(&self) -> (usize, Needs) {
+        let capacity = self.run.capacity().min(self.limit);
+        let mut needs = Needs::default();
+        for (i, part) in self.parts.iter().enumerate() {
+            let mut more = needs.clone();
+            more.extend(&part.needs);
+            more.normalize();
+            // Until it is settled, a part will need more than is known: leave room, but never let one part starve.
+            let room = if part.settled || i == 0 { capacity } else { capacity - capacity / 4 };
+            if !self.run.fits(&more, room) {
+                return (i, needs);
+            }
+            needs = more;
+        }
+        (self.parts.len(), needs)
+    }
+
+    /// Cuts the first part, whose needs alone are more than the device has.
+    fn cut_first(&mut self) -> Result<(), LaunchError> {
+        self.let_go(false);
+        let part = self.parts.pop_front().expect("there is a part");
+        match part.workgroups.halves() {
+            Some((a, b)) => {
+                let (a, b) = (self.part(a), self.part(b));
+                self.parts.push_front(b);
+                self.parts.push_front(a);
+                Ok(())
+            }
+            None => Err(self.run.too_large(part.needs.count())),
+        }
+    }
+
+    /// One round over the parts among the first `count` that are not settled.
+    fn probe(&mut self, count: usize) -> Result<(), LaunchError> {
+        let open: Vec<usize> = (0..count).filter(|&i| !self.parts[i].settled).collect();
+        let width = self.run.context.device.probe_width(self.run.launch).max(1);
+        for group in open.chunks(width) {
+            let boxes: Vec<GridBox> = group.iter().map(|&i| self.parts[i].workgroups).collect();
+            let reports = self
+                .run
+                .context
+                .device
+                .probe(self.run.launch, &boxes)
+                .map_err(|e| self.run.context.failed(e))?;
+            add(&self.run.space.counters.probes, 1);
+            self.run.report.probes += 1;
+            for (&i, report) in group.iter().zip(&reports) {
+                self.learn(i, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, i: usize, report: &gmem_hal::ProbeReport) -> Result<(), LaunchError> {
+        let feeds = self.run.launch.kernel.feeds().to_vec();
+        let capacity = self.run.capacity();
+        let part = &mut self.parts[i];
+        let before = part.needs.count();
+        for (b, touched) in report.touched.iter().enumerate() {
+            let span = &self.run.spans[b];
+            for (pages, access) in [(&touched.reads, Access::Read), (&touched.writes, Access::Write)] {
+                for run in pages.chunk_by(|a, b| a + 1 == *b) {
+                    let start = span.start + u64::from(run[0]);
+                    part.needs.add(start..(start + run.len() as u64).min(span.end), access);
+                }
+            }
+        }
+        part.needs.normalize();
+        part.settled = !report.stopped;
+        if report.stopped {
+            if part.needs.count() == before && part.stops > 0 && before <= capacity {
+                // It stopped although everything it named was resident: the backend is wrong, and looping would not end.
+                let reason = format!("a probe of `{}` makes no progress", self.run.launch.kernel.name());
+                return Err(gmem_hal::DeviceError::Unsupported { reason }.into());
+            }
+            part.stops += 1;
+            // A lane that walks along a binding stops at every page: fetch ahead of it, as far as there is ample room.
+            let ahead = 1u64 << (part.stops - 1).min(16);
+            let mut hinted = part.needs.clone();
+            for (b, touched) in report.touched.iter().enumerate().filter(|(b, _)| feeds[*b] && part.stops > 1) {
+                let span = &self.run.spans[b];
+                if let Some(&last) = touched.reads.last() {
+                    let from = span.start + u64::from(last) + 1;
+                    hinted.add(from..(from + ahead).min(span.end).max(from), Access::Read);
+                }
+            }
+            hinted.normalize();
+            if hinted.count() * 2 <= capacity {
+                part.needs = hinted;
+            }
+        }
+        Ok(())
+    }
+}
