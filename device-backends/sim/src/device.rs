@@ -1,0 +1,402 @@
+//! The device itself: the contract of [`gmem_hal::Device`], over plain memory.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gmem_hal::{
+    CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameRun, Geometry, GridBox, HostMemory,
+    Kernel, Launch, PageEntry, Pass, PassReport, ProbeReport, Translation, Window,
+};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+
+use crate::findings::Findings;
+use crate::inject::Gate;
+use crate::memory::Memory;
+use crate::thread::Mode;
+use crate::{Call, Injection, SimKernel, SimThread};
+
+/// What a simulated device is like.
+#[derive(Clone, Debug)]
+pub struct SimOptions {
+    /// A name for people.
+    pub name: String,
+    /// Bytes of memory: no more is ever given. Rounded down to pages.
+    pub capacity_bytes: u64,
+    /// Bytes in the largest window: rounded down to pages, at least one.
+    pub window_bytes: u64,
+    /// What all chance comes from.
+    pub seed: u64,
+    /// How long each call takes, drawn anew for each.
+    pub latency: Option<RangeInclusive<Duration>>,
+    /// How many boxes one probe takes.
+    pub probe_width: usize,
+}
+
+impl Default for SimOptions {
+    /// 16 MiB in windows of 4 MiB, without latency.
+    fn default() -> Self {
+        Self {
+            name: "sim".to_owned(),
+            capacity_bytes: 16 << 20,
+            window_bytes: 4 << 20,
+            seed: 0,
+            latency: None,
+            probe_width: 16,
+        }
+    }
+}
+
+/// What a simulated device has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SimCounts {
+    /// Workgroups run to their end, probes aside.
+    pub workgroups: u64,
+    /// Pages copied to the device.
+    pub pages_uploaded: u64,
+    /// Pages copied home.
+    pub pages_downloaded: u64,
+    /// Frames filled with zeroes.
+    pub frames_zeroed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    workgroups: AtomicU64,
+    pages_uploaded: AtomicU64,
+    pages_downloaded: AtomicU64,
+    frames_zeroed: AtomicU64,
+}
+
+/// A simulated device.
+#[derive(Debug)]
+pub struct SimDevice {
+    options: SimOptions,
+    memory: Mutex<Option<Memory>>,
+    gate: Gate,
+    counters: Counters,
+}
+
+impl SimDevice {
+    /// A device that is not attached yet.
+    #[must_use]
+    pub fn new(options: SimOptions) -> Self {
+        Self {
+            gate: Gate::new(options.seed, options.latency.clone()),
+            options,
+            memory: Mutex::new(None),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Makes a call to come fail. Several injections count on their own; of those due at once the oldest comes first.
+    pub fn inject(&self, injection: Injection) {
+        self.gate.inject(injection);
+    }
+
+    /// Makes every call fail with this probability, with [`DeviceError::Refused`], before its effect or in the midst of it.
+    pub fn fail_randomly(&self, probability: f64) {
+        self.gate.fail_randomly(probability);
+    }
+
+    /// Takes back all injections and random failures to come. A lost device stays lost.
+    pub fn clear_injections(&self) {
+        self.gate.clear();
+    }
+
+    /// Takes the device down: this pass ends at its next workgroup, and every call from now on fails.
+    pub fn lose(&self, reason: &str) {
+        self.gate.lose(reason);
+    }
+
+    /// How often a function was called, failures included.
+    #[must_use]
+    pub fn calls(&self, call: Call) -> u64 {
+        self.gate.calls()[call as usize]
+    }
+
+    /// How often any function was called, failures included.
+    #[must_use]
+    pub fn total_calls(&self) -> u64 {
+        self.gate.calls().iter().sum()
+    }
+
+    /// What was done.
+    #[must_use]
+    pub fn counts(&self) -> SimCounts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SimCounts {
+            workgroups: get(&self.counters.workgroups),
+            pages_uploaded: get(&self.counters.pages_uploaded),
+            pages_downloaded: get(&self.counters.pages_downloaded),
+            frames_zeroed: get(&self.counters.frames_zeroed),
+        }
+    }
+
+    /// The page table as it is: all translations, by page.
+    #[must_use]
+    pub fn entries(&self) -> Vec<PageEntry> {
+        self.memory
+            .lock()
+            .as_ref()
+            .map_or_else(Vec::new, Memory::entries)
+    }
+
+    /// A copy of the bytes of adjacent frames.
+    ///
+    /// # Panics
+    /// When there are no such frames.
+    #[must_use]
+    pub fn frame_bytes(&self, run: FrameRun) -> Vec<u8> {
+        self.attached().run(run).to_vec()
+    }
+
+    fn attached(&self) -> MappedMutexGuard<'_, Memory> {
+        MutexGuard::map(self.memory.lock(), |memory| {
+            memory.as_mut().expect("attach comes before any other call")
+        })
+    }
+
+    /// The launch's kernel, when it is one of this device's and the launch fits it.
+    fn kernel<'a>(&self, launch: &'a Launch) -> Result<&'a SimKernel, DeviceError> {
+        let kernel = launch.kernel.as_any().downcast_ref::<SimKernel>();
+        let kernel = kernel.ok_or_else(|| DeviceError::Unsupported {
+            reason: format!(
+                "kernel `{}` was not made for a simulated device",
+                launch.kernel.name()
+            ),
+        })?;
+        assert_eq!(
+            launch.bound.len(),
+            kernel.bindings().len(),
+            "kernel `{}` is launched with another number of bindings than it has",
+            kernel.name()
+        );
+        Ok(kernel)
+    }
+
+    /// Fails in the midst of writing to frames: some hold what they should, some nothing sensible, some what they held.
+    fn scribble(&self, runs: impl Iterator<Item = FrameRun>) {
+        let mut memory = self.attached();
+        let page = memory.geometry.page.bytes() as usize;
+        self.gate.with_rng(|rng| {
+            for run in runs {
+                for frame in memory.run_mut(run).chunks_mut(page) {
+                    if rng.below(3) != 0 {
+                        rng.fill(frame);
+                    }
+                }
+            }
+        });
+    }
+
+    fn run_workgroups(
+        &self,
+        kernel: &SimKernel,
+        pass: &Pass<'_>,
+        most: u64,
+    ) -> Result<(), DeviceError> {
+        let geometry = self.attached().geometry;
+        let ids = pass.boxes.iter().flat_map(workgroups);
+        for id in ids.take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            self.gate.check_lost()?;
+            let mode = Mode::Run {
+                translations: pass.translations,
+            };
+            SimThread::new(kernel, pass.launch, id, geometry, &self.memory, mode)
+                .finish()
+                .map_err(|stop| stop.into_error(kernel.name()))?;
+            self.counters.workgroups.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// The workgroups of a box in row-major order.
+fn workgroups(b: &GridBox) -> impl Iterator<Item = [u32; 3]> + use<> {
+    let b = *b;
+    let span = move |d: usize| b.start[d]..b.start[d] + b.size[d];
+    span(2).flat_map(move |z| span(1).flat_map(move |y| span(0).map(move |x| [x, y, z])))
+}
+
+fn assert_inside(b: &GridBox, grid: [u32; 3]) {
+    let inside = (0..3).all(|d| u64::from(b.start[d]) + u64::from(b.size[d]) <= u64::from(grid[d]));
+    assert!(inside, "{b:?} is not part of the grid {grid:?}");
+}
+
+impl Device for SimDevice {
+    fn attach(&self, geometry: Geometry) -> Result<DeviceInfo, DeviceError> {
+        if let Some(error) = self.gate.enter(Call::Attach)? {
+            return Err(error);
+        }
+        let mut memory = self.memory.lock();
+        assert!(memory.is_none(), "a device is attached once");
+        let new = Memory::new(
+            geometry,
+            self.options.capacity_bytes,
+            self.options.window_bytes,
+        )?;
+        let new = memory.insert(new);
+        Ok(DeviceInfo {
+            name: self.options.name.clone(),
+            backend: "sim",
+            max_frames: new.max_frames,
+            window_frames: new.window_frames,
+        })
+    }
+
+    fn grow(&self, want: u32) -> Result<Window, DeviceError> {
+        match self.gate.enter(Call::Grow)? {
+            Some(error) => Err(error),
+            None => self.attached().grow(want),
+        }
+    }
+
+    fn set_entries(&self, entries: &[PageEntry]) -> Result<(), DeviceError> {
+        if let Some(error) = self.gate.enter(Call::SetEntries)? {
+            return Err(error);
+        }
+        self.attached().set_entries(entries);
+        Ok(())
+    }
+
+    fn upload(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let failure = self.gate.enter(Call::Upload)?;
+        for run in runs {
+            let mut memory = self.attached();
+            let frames = memory.run_mut(run.frames);
+            host.read_bytes(run.offset, frames);
+        }
+        if let Some(error) = failure {
+            self.scribble(runs.iter().map(|run| run.frames));
+            return Err(error);
+        }
+        let pages = runs.iter().map(|run| u64::from(run.frames.frames)).sum();
+        self.counters
+            .pages_uploaded
+            .fetch_add(pages, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let failure = self.gate.enter(Call::Download)?;
+        for run in runs {
+            host.write_bytes(run.offset, self.attached().run(run.frames));
+        }
+        if let Some(error) = failure {
+            let page = self.attached().geometry.page.bytes();
+            let mut rubbish = vec![0; page as usize];
+            for run in runs {
+                for at in 0..u64::from(run.frames.frames) {
+                    let spared = self.gate.with_rng(|rng| {
+                        rng.fill(&mut rubbish);
+                        rng.below(3) == 0
+                    });
+                    if !spared {
+                        host.write_bytes(run.offset + at * page, &rubbish);
+                    }
+                }
+            }
+            return Err(error);
+        }
+        let pages = runs.iter().map(|run| u64::from(run.frames.frames)).sum();
+        self.counters
+            .pages_downloaded
+            .fetch_add(pages, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn zero(&self, runs: &[FrameRun]) -> Result<(), DeviceError> {
+        let failure = self.gate.enter(Call::Zero)?;
+        for &run in runs {
+            self.attached().run_mut(run).fill(0);
+        }
+        if let Some(error) = failure {
+            self.scribble(runs.iter().copied());
+            return Err(error);
+        }
+        let frames = runs.iter().map(|run| u64::from(run.frames)).sum();
+        self.counters
+            .frames_zeroed
+            .fetch_add(frames, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn run(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
+        let failure = self.gate.enter(Call::Run)?;
+        let start = Instant::now();
+        let kernel = self.kernel(pass.launch)?;
+        assert_eq!(
+            pass.translations.len(),
+            pass.launch.bound.len(),
+            "a pass has one translation for each binding"
+        );
+        let page = self.attached().geometry.page.bytes();
+        for translation in pass.translations {
+            if let Translation::Slid { frames, skip, .. } = translation {
+                assert!(*skip < page, "a slid slice starts in its first frame");
+                // Asserts that the frames exist, whether the kernel touches them or not.
+                self.attached().run(*frames);
+            }
+        }
+        for b in pass.boxes {
+            assert_inside(b, pass.launch.grid);
+        }
+        if let Some(error) = failure {
+            if !matches!(error, DeviceError::Refused { .. }) {
+                let all = pass.boxes.iter().map(GridBox::workgroups).sum::<u64>();
+                let some = self.gate.with_rng(|rng| rng.below(all + 1));
+                self.run_workgroups(kernel, pass, some)?;
+            }
+            return Err(error);
+        }
+        self.run_workgroups(kernel, pass, u64::MAX)?;
+        Ok(PassReport {
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn probe(&self, launch: &Launch, boxes: &[GridBox]) -> Result<Vec<ProbeReport>, DeviceError> {
+        if let Some(error) = self.gate.enter(Call::Probe)? {
+            return Err(error);
+        }
+        let kernel = self.kernel(launch)?;
+        kernel
+            .probeable(launch)
+            .map_err(|reason| DeviceError::Unsupported {
+                reason: format!("kernel `{}` cannot be probed: {reason}", kernel.name()),
+            })?;
+        let geometry = self.attached().geometry;
+        let probe_box = |b: &GridBox| {
+            assert_inside(b, launch.grid);
+            let mut findings = Findings::new(launch.bound.len());
+            for id in workgroups(b) {
+                let mode = Mode::Probe {
+                    findings: &mut findings,
+                    overlay: Default::default(),
+                };
+                SimThread::new(kernel, launch, id, geometry, &self.memory, mode)
+                    .finish()
+                    .map_err(|stop| stop.into_error(kernel.name()))?;
+            }
+            Ok(findings.report())
+        };
+        boxes.iter().map(probe_box).collect()
+    }
+
+    fn probe_width(&self, _launch: &Launch) -> usize {
+        self.options.probe_width.max(1)
+    }
+
+    fn bytes(&self) -> DeviceBytes {
+        self.memory
+            .lock()
+            .as_ref()
+            .map_or_else(DeviceBytes::default, Memory::bytes)
+    }
+
+    fn accepts(&self, kernel: &Arc<dyn Kernel>) -> bool {
+        kernel.as_any().is::<SimKernel>()
+    }
+}
