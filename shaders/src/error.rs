@@ -1,0 +1,111 @@
+//! What can be wrong with a kernel, in words that say where and what to do.
+
+use naga::valid::ValidationError;
+use naga::{Span, WithSpan};
+
+/// Why a kernel cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShaderError {
+    /// The text is not WGSL.
+    #[error("line {line}: {message}\n{report}")]
+    Parse {
+        /// The line of the mistake, from 1 (0 when unknown).
+        line: u32,
+        /// What is wrong, in one line.
+        message: String,
+        /// The compiler's report with the source around the mistake.
+        report: String,
+    },
+    /// The text is WGSL, but breaks one of its rules.
+    #[error("line {line}: {message}\n{report}")]
+    Invalid {
+        /// The line of the mistake, from 1 (0 when unknown).
+        line: u32,
+        /// What is wrong, in one line.
+        message: String,
+        /// The compiler's report with the source around the mistake.
+        report: String,
+    },
+    /// No compute entry point of that name, or no name where there are several.
+    #[error("{}; the shader has {}", match .name {
+        Some(name) => format!("no compute entry point is called `{name}`"),
+        None => "name the compute entry point to use".to_owned(),
+    }, if .available.is_empty() { "none".to_owned() } else { .available.join(", ") })]
+    NoEntryPoint {
+        /// The name that was asked for.
+        name: Option<String>,
+        /// The names there are.
+        available: Vec<String>,
+    },
+    /// An `override` is unknown, lacks a value, or got one that does not fit.
+    #[error("override constants: {0}")]
+    Override(String),
+    /// A construct that the rewriter does not translate.
+    #[error("line {line}: {construct} is not supported")]
+    Unsupported {
+        /// What it is, in words.
+        construct: String,
+        /// The line it stands on, from 1 (0 when unknown).
+        line: u32,
+    },
+    /// A probe cannot tell what the kernel touches.
+    #[error("a probe cannot tell what this kernel touches: {0}")]
+    NotProbeable(String),
+    /// A [`Variant`](crate::Variant) that does not fit its entry point.
+    #[error("variant: {0}")]
+    Variant(String),
+    /// The rewritten module does not validate: a defect of the rewriter, never of the kernel.
+    #[error("the rewritten kernel is invalid, please report it with its source: {0}")]
+    Internal(String),
+}
+
+impl ShaderError {
+    pub(crate) fn parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
+        Self::Parse {
+            line: error.location(source).map_or(0, |l| l.line_number),
+            message: error.message().to_owned(),
+            report: error.emit_to_string(source),
+        }
+    }
+
+    pub(crate) fn invalid(error: &WithSpan<ValidationError>, source: &str) -> Self {
+        Self::Invalid {
+            // The whole function is marked too: the narrowest mark is the mistake.
+            line: error
+                .spans()
+                .filter_map(|(span, _)| Some((span.to_range()?.len(), *span)))
+                .min_by_key(|(len, _)| *len)
+                .map_or(0, |(_, span)| line(span, source)),
+            message: chain(error.as_inner()),
+            report: error.emit_to_string(source),
+        }
+    }
+
+    pub(crate) fn unsupported(construct: impl Into<String>, span: Span, source: &str) -> Self {
+        Self::Unsupported {
+            construct: construct.into(),
+            line: line(span, source),
+        }
+    }
+}
+
+/// The line a span starts on, from 1; 0 for an undefined span.
+pub(crate) fn line(span: Span, source: &str) -> u32 {
+    match span.to_range() {
+        Some(range) if range.start <= source.len() => span.location(source).line_number,
+        _ => 0,
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        cause = e.source();
+    }
+    text
+}

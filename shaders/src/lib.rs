@@ -1,0 +1,32 @@
+//! WGSL for gmem: parse a kernel, find out what it touches, and rewrite it so that its storage accesses go through
+//! software translation.
+//!
+//! - [`Program`] is a parsed shader, [`Entry`] one of its compute entry points with its bindings ([`StorageBinding`],
+//!   [`ValueBinding`]) and its [`Analysis`];
+//! - [`Entry::rewrite`] makes the module that a backend compiles, for a [`Variant`]: the kernel itself or a probe of
+//!   the addresses it touches, each binding *slid* or *paged*;
+//! - [`Params`], [`Slot`] and the constants beside them are the interface of a rewritten kernel.
+//!
+//! Invariants: the user's source is never changed, a rewritten module always validates, and what cannot be
+//! translated is a typed [`ShaderError::Unsupported`], never a wrong answer.
+#![forbid(unsafe_code)]
+
+mod analysis;
+mod error;
+mod program;
+mod reflect;
+mod rewrite;
+mod variant;
+
+pub use analysis::{
+    AccessKind, Analysis, BindingFootprint, BindingUse, Footprint, FunctionRef, Site, WorkgroupBox,
+};
+pub use error::ShaderError;
+pub use naga;
+pub use program::{Entry, Program, Rewritten};
+pub use reflect::{Leaf, RuntimeArray, ScalarLeaf, StorageBinding, ValueBinding};
+pub use variant::{
+    ENTRY_FLAGS, ENTRY_VALID, ENTRY_WINDOW_SHIFT, ENTRY_WRITABLE, GUARD_WORDS, How, Mode,
+    PagedParams, Params, READ_GUARD, REPORT_HEADER_WORDS, SlidParams, Slot, SlotKind, Variant,
+    WRITE_GUARD,
+};

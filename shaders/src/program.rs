@@ -1,0 +1,330 @@
+//! A parsed shader, and one of its entry points made ready: overrides resolved, bindings reflected, analysed.
+
+use std::sync::Arc;
+
+use naga::back::PipelineConstants;
+use naga::back::pipeline_constants::process_overrides;
+use naga::proc::Layouter;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Handle, Module, ShaderStage, Type, TypeInner};
+
+use crate::analysis::Analysis;
+use crate::error::{ShaderError, chain};
+use crate::reflect::{self, RuntimeArray, StorageBinding, ValueBinding};
+use crate::rewrite;
+use crate::variant::{Slot, Variant};
+
+/// A WGSL shader, parsed and validated.
+pub struct Program {
+    source: Arc<str>,
+    module: Module,
+    info: ModuleInfo,
+}
+
+/// A compute entry point, ready to be rewritten.
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// The shader with overrides resolved; spans lead back to the source.
+    pub module: Module,
+    /// What validation found out about [`Entry::module`].
+    pub info: ModuleInfo,
+    /// The entry point's place in the module.
+    pub entry_index: usize,
+    /// Invocations of a workgroup.
+    pub workgroup_size: [u32; 3],
+    /// The storage it uses, itself or through functions, by group and binding.
+    pub storage: Vec<StorageBinding>,
+    /// The uniforms it uses, by group and binding.
+    pub values: Vec<ValueBinding>,
+    /// What it touches.
+    pub analysis: Analysis,
+    pub(crate) source: Arc<str>,
+}
+
+/// A rewritten entry point.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The module: valid, without spans, with one entry point.
+    pub module: Module,
+    /// The entry point's name.
+    pub entry: String,
+    /// What to bind in group 0.
+    pub slots: Vec<Slot>,
+    /// The binding number in group 1 of each of [`Entry::values`].
+    pub values: Vec<u32>,
+    /// Invocations of a workgroup.
+    pub workgroup_size: [u32; 3],
+}
+
+impl Program {
+    /// Parses and validates a shader.
+    ///
+    /// # Errors
+    /// [`ShaderError::Parse`] and [`ShaderError::Invalid`], with the line.
+    pub fn from_wgsl(source: &str) -> Result<Self, ShaderError> {
+        let text = without_enable_subgroups(source);
+        let module =
+            naga::front::wgsl::parse_str(&text).map_err(|e| ShaderError::parse(&e, source))?;
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+            .validate(&module)
+            .map_err(|e| ShaderError::invalid(&e, source))?;
+        Ok(Self {
+            source: source.into(),
+            module,
+            info,
+        })
+    }
+
+    /// The names of the compute entry points.
+    #[must_use]
+    pub fn entry_points(&self) -> Vec<&str> {
+        self.module
+            .entry_points
+            .iter()
+            .filter(|e| e.stage == ShaderStage::Compute)
+            .map(|e| e.name.as_str())
+            .collect()
+    }
+
+    /// One compute entry point (the only one when `name` is `None`), with values for `override`s by name or `@id`.
+    ///
+    /// # Errors
+    /// [`ShaderError::NoEntryPoint`], [`ShaderError::Override`], or [`ShaderError::Unsupported`] for what it uses
+    /// besides storage and uniforms.
+    pub fn entry(
+        &self,
+        name: Option<&str>,
+        overrides: &[(String, f64)],
+    ) -> Result<Entry, ShaderError> {
+        let names = self.entry_points();
+        let chosen = match name {
+            Some(name) => names.iter().find(|n| **n == name).copied(),
+            None if names.len() == 1 => Some(names[0]),
+            None => None,
+        };
+        let Some(chosen) = chosen else {
+            return Err(ShaderError::NoEntryPoint {
+                name: name.map(str::to_owned),
+                available: names.into_iter().map(str::to_owned).collect(),
+            });
+        };
+        let mut constants = PipelineConstants::default();
+        for (key, value) in overrides {
+            let id = self
+                .module
+                .overrides
+                .iter()
+                .find(|(_, o)| o.name.as_deref() == Some(key))
+                .and_then(|(_, o)| o.id);
+            constants.insert(id.map_or_else(|| key.clone(), |id| id.to_string()), *value);
+        }
+        let (module, info) = process_overrides(
+            &self.module,
+            &self.info,
+            Some((ShaderStage::Compute, chosen)),
+            &constants,
+        )
+        .map_err(|e| ShaderError::Override(chain(&e)))?;
+        let (module, info) = (module.into_owned(), info.into_owned());
+        let entry_index = module
+            .entry_points
+            .iter()
+            .position(|e| e.stage == ShaderStage::Compute && e.name == chosen)
+            .ok_or_else(|| ShaderError::Internal("the entry point vanished".to_owned()))?;
+        reflect_entry(module, info, entry_index, &self.source)
+    }
+}
+
+impl Entry {
+    /// Rewrites the entry point so that its storage accesses are translated as `variant` says.
+    ///
+    /// # Errors
+    /// [`ShaderError::Unsupported`] for what it uses that cannot be translated (in a probe more than in a run),
+    /// [`ShaderError::Variant`] for a variant that does not fit.
+    pub fn rewrite(&self, variant: &Variant) -> Result<Rewritten, ShaderError> {
+        rewrite::rewrite(self, variant)
+    }
+}
+
+fn reflect_entry(
+    module: Module,
+    info: ModuleInfo,
+    entry_index: usize,
+    source: &Arc<str>,
+) -> Result<Entry, ShaderError> {
+    let mut layouter = Layouter::default();
+    layouter
+        .update(module.to_ctx())
+        .map_err(|e| ShaderError::Internal(chain(&e)))?;
+    let uses = info.get_entry_point(entry_index);
+    let mut storage = Vec::new();
+    let mut values = Vec::new();
+    for (global, var) in module.global_variables.iter() {
+        if uses[global].is_empty() {
+            continue;
+        }
+        let span = module.global_variables.get_span(global);
+        let name = var.name.clone().unwrap_or_default();
+        let (group, binding) = var.binding.map_or((0, 0), |b| (b.group, b.binding));
+        match var.space {
+            AddressSpace::Storage { .. } => {
+                let runtime = runtime_array(&module, var.ty);
+                let element = match module.types[var.ty].inner {
+                    TypeInner::Array { base, .. } => base,
+                    _ => var.ty,
+                };
+                storage.push(StorageBinding {
+                    global,
+                    name,
+                    group,
+                    binding,
+                    min_bytes: layouter[var.ty].size,
+                    align: layouter[var.ty].alignment * 1,
+                    runtime,
+                    element: reflect::type_name(&module, element),
+                    scalar: reflect::common_scalar(&module, var.ty),
+                    reads: false,
+                    writes: false,
+                    atomics: false,
+                });
+            }
+            AddressSpace::Uniform => values.push(ValueBinding {
+                global,
+                name,
+                group,
+                binding,
+                bytes: layouter[var.ty].size,
+                leaves: reflect::leaves(&module, var.ty),
+            }),
+            AddressSpace::Private | AddressSpace::WorkGroup | AddressSpace::Function => {}
+            AddressSpace::Handle => {
+                return Err(ShaderError::unsupported(
+                    format!("the texture, sampler or acceleration structure `{name}`"),
+                    span,
+                    source,
+                ));
+            }
+            _ => {
+                return Err(ShaderError::unsupported(
+                    format!("the address space of `{name}`"),
+                    span,
+                    source,
+                ));
+            }
+        }
+    }
+    storage.sort_by_key(|s| (s.group, s.binding));
+    values.sort_by_key(|v| (v.group, v.binding));
+    let storage_globals: Vec<_> = storage.iter().map(|s| s.global).collect();
+    let value_globals: Vec<_> = values.iter().map(|v| v.global).collect();
+    let analysis = Analysis::new(
+        &module,
+        &info,
+        entry_index,
+        &storage_globals,
+        &value_globals,
+    )
+    .with_source(source);
+    for (binding, used) in storage.iter_mut().zip(analysis.uses()) {
+        binding.reads = used.reads;
+        binding.writes = used.writes;
+        binding.atomics = used.atomics;
+    }
+    let entry = &module.entry_points[entry_index];
+    Ok(Entry {
+        name: entry.name.clone(),
+        workgroup_size: entry.workgroup_size,
+        entry_index,
+        storage,
+        values,
+        analysis,
+        source: Arc::clone(source),
+        module,
+        info,
+    })
+}
+
+/// The runtime-sized array that a type is or ends in.
+pub(crate) fn runtime_array(module: &Module, ty: Handle<Type>) -> Option<RuntimeArray> {
+    match module.types[ty].inner {
+        TypeInner::Array {
+            size: naga::ArraySize::Dynamic,
+            stride,
+            ..
+        } => Some(RuntimeArray { offset: 0, stride }),
+        TypeInner::Struct { ref members, .. } => {
+            let last = members.last()?;
+            let inner = runtime_array(module, last.ty)?;
+            Some(RuntimeArray {
+                offset: last.offset + inner.offset,
+                stride: inner.stride,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Blanks `enable subgroups;`, which naga refuses although it knows the operations. Positions stay as they are.
+fn without_enable_subgroups(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    // Directives come first: skip blanks and comments, look at each `enable`, stop at anything else.
+    loop {
+        let skipped = leading_blanks(rest);
+        out.push_str(&rest[..skipped]);
+        rest = &rest[skipped..];
+        let Some(end) = rest.find(';').map(|i| i + 1) else {
+            break;
+        };
+        let directive = &rest[..end];
+        if !["enable", "requires", "diagnostic"]
+            .iter()
+            .any(|word| directive.starts_with(word))
+        {
+            break;
+        }
+        let names = directive.trim_start_matches("enable").trim_end_matches(';');
+        if directive.starts_with("enable") && names.split(',').any(|n| n.trim() == "subgroups") {
+            let others: Vec<&str> = names
+                .split(',')
+                .map(str::trim)
+                .filter(|n| *n != "subgroups" && !n.is_empty())
+                .collect();
+            let kept = if others.is_empty() {
+                String::new()
+            } else {
+                format!("enable {};", others.join(","))
+            };
+            let blanks: String = directive
+                .chars()
+                .skip(kept.len())
+                .map(|c| if c == '\n' { '\n' } else { ' ' })
+                .collect();
+            out.push_str(&kept);
+            out.push_str(&blanks);
+        } else {
+            out.push_str(directive);
+        }
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Bytes of white space and comments at the start.
+fn leading_blanks(text: &str) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        let trimmed = rest.trim_start();
+        at += rest.len() - trimmed.len();
+        if trimmed.starts_with("//") {
+            at += trimmed.find('\n').unwrap_or(trimmed.len());
+        } else if trimmed.starts_with("/*") {
+            at += trimmed.find("*/").map_or(trimmed.len(), |i| i + 2);
+        } else {
+            return at;
+        }
+    }
+}
