@@ -1,0 +1,283 @@
+//! The device that the manager sees: each call is checked here and done in the device thread.
+//!
+//! Key types: [`WgpuDevice`], [`WgpuOptions`]. Invariant: no call panics, and none waits for anything but the GPU.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use gmem_hal::{
+    CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameRun, Geometry, GridBox, HostMemory,
+    Kernel, Launch, PageEntry, PageSize, Pass, PassReport, ProbeReport, Window,
+};
+use parking_lot::Mutex;
+
+use crate::adapter::{self, AdapterChoice, AdapterKind, AdapterSummary};
+use crate::buffers::Tally;
+use crate::error::OpenError;
+use crate::gpu::{Facts, Gpu};
+use crate::kernel::WgpuKernel;
+use crate::report::FIRST_RECORD;
+use crate::staging::{Download, Upload, chunk_bytes};
+use crate::thread::DeviceThread;
+use crate::windows::{GUARD_BYTES, Place, WindowPlan};
+
+/// The default cap of a software adapter: its memory is the host's.
+const CPU_MEMORY: u64 = 256 << 20;
+/// The default cap of any other: well below what is free on any of today's.
+const GPU_MEMORY: u64 = 1 << 30;
+
+/// What to open, and how much of it to use.
+#[derive(Clone, Debug, Default)]
+pub struct WgpuOptions {
+    /// The adapter.
+    pub adapter: AdapterChoice,
+    /// A hard cap on the bytes of all windows together, guards included. By default 256 MiB on a software adapter, else 1 GiB.
+    pub device_memory: Option<u64>,
+    /// The most bytes of one window, guard included, where that is less than the adapter's own limit (for tests).
+    pub window_bytes: Option<u64>,
+}
+
+/// What `attach` settled.
+pub(crate) struct Attached {
+    pub(crate) geometry: Geometry,
+    pub(crate) plan: WindowPlan,
+    staging_bytes: u64,
+}
+
+/// One GPU, opened through wgpu.
+pub struct WgpuDevice {
+    // Views of mapped buffers go before the thread that owns the buffers.
+    upload: Mutex<Upload>,
+    download: Mutex<Download>,
+    attached: OnceLock<Attached>,
+    attaching: Mutex<()>,
+    windows: AtomicU32,
+    facts: Facts,
+    tally: Arc<Tally>,
+    cap: u64,
+    window_bytes: Option<u64>,
+    thread: Arc<DeviceThread>,
+}
+
+/// Opens an adapter.
+///
+/// # Errors
+/// When there is none of that kind, it is not fit for gmem, the driver refuses it, or the cap is too small.
+pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
+    let least = PageSize::MIN.bytes() + GUARD_BYTES;
+    if let Some(bytes) = options.device_memory.filter(|&b| b < least) {
+        return Err(OpenError::Budget { bytes, least });
+    }
+    let tally = Arc::new(Tally::default());
+    let (choice, counts) = (options.adapter.clone(), Arc::clone(&tally));
+    let (thread, facts) = DeviceThread::start(move || {
+        let (summary, adapter) = adapter::choose(&choice)?;
+        let gpu = Gpu::open(&adapter, summary, counts)?;
+        let facts = gpu.facts.clone();
+        Ok((gpu, facts))
+    })?;
+    let default = if facts.adapter.kind == AdapterKind::Cpu {
+        CPU_MEMORY
+    } else {
+        GPU_MEMORY
+    };
+    Ok(Arc::new(WgpuDevice {
+        upload: Mutex::default(),
+        download: Mutex::default(),
+        attached: OnceLock::new(),
+        attaching: Mutex::new(()),
+        windows: AtomicU32::new(0),
+        facts,
+        tally,
+        cap: options.device_memory.unwrap_or(default),
+        window_bytes: options.window_bytes,
+        thread,
+    }))
+}
+
+impl WgpuDevice {
+    /// The adapter.
+    #[must_use]
+    pub const fn adapter(&self) -> &AdapterSummary {
+        &self.facts.adapter
+    }
+
+    /// The cap on the bytes of all windows.
+    #[must_use]
+    pub const fn device_memory(&self) -> u64 {
+        self.cap
+    }
+
+    /// Bytes of the buffers of kernels under plain wgpu ([`crate::PlainKernel`]) on this device.
+    #[must_use]
+    pub fn plain_bytes(&self) -> u64 {
+        self.tally.plain()
+    }
+
+    pub(crate) const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    pub(crate) const fn thread(&self) -> &Arc<DeviceThread> {
+        &self.thread
+    }
+
+    pub(crate) fn is_gl(&self) -> bool {
+        self.facts.adapter.backend == "gl"
+    }
+
+    /// Windows that exist, at least 1: kernels are compiled for it.
+    pub(crate) fn window_count(&self) -> u32 {
+        self.windows.load(Ordering::Acquire).max(1)
+    }
+
+    pub(crate) fn attached(&self, call: &'static str) -> Result<&Attached, DeviceError> {
+        let reason = "no address space is attached: attach one first".to_owned();
+        self.attached
+            .get()
+            .ok_or(DeviceError::Refused { call, reason })
+    }
+
+    /// The attached space, when it has all the pages that are to be copied.
+    fn copying(&self, call: &'static str, runs: &[CopyRun]) -> Result<&Attached, DeviceError> {
+        let attached = self.attached(call)?;
+        let outside = runs.iter().find(|run| {
+            let bytes = u64::from(run.frames.frames) * attached.plan.page;
+            run.offset
+                .checked_add(bytes)
+                .is_none_or(|end| end > attached.geometry.len)
+        });
+        match outside {
+            None => Ok(attached),
+            Some(run) => Err(DeviceError::Refused {
+                call,
+                reason: format!(
+                    "{} pages at offset {:#x} are not in the space",
+                    run.frames.frames, run.offset
+                ),
+            }),
+        }
+    }
+
+    fn places(plan: &WindowPlan, runs: &[FrameRun]) -> Vec<Place> {
+        runs.iter()
+            .filter(|r| r.frames > 0)
+            .map(|&run| plan.place(run))
+            .collect()
+    }
+}
+
+impl Device for WgpuDevice {
+    fn attach(&self, geometry: Geometry) -> Result<DeviceInfo, DeviceError> {
+        let _one = self.attaching.lock();
+        if self.attached.get().is_some() {
+            let reason = "an address space is attached already: open the adapter again for another"
+                .to_owned();
+            return Err(DeviceError::Refused {
+                call: "attach",
+                reason,
+            });
+        }
+        let limits = &self.facts.limits;
+        let binding = limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size);
+        let binding = binding.min(self.window_bytes.unwrap_or(u64::MAX));
+        let plan = WindowPlan::new(
+            geometry.page,
+            self.cap,
+            binding,
+            limits.max_storage_buffers_per_shader_stage,
+        )?;
+        let staging_bytes = chunk_bytes(self.cap);
+        self.thread.call(move |gpu| {
+            gpu.create_table()?;
+            gpu.cover_report(FIRST_RECORD)?;
+            gpu.create_staging(staging_bytes)
+        })?;
+        let attached = self.attached.get_or_init(|| Attached {
+            geometry,
+            plan,
+            staging_bytes,
+        });
+        Ok(DeviceInfo {
+            name: self.facts.adapter.name.clone(),
+            backend: self.facts.adapter.backend,
+            max_frames: attached.plan.max_frames,
+            window_frames: attached.plan.window_frames,
+        })
+    }
+
+    /// Windows are few and each is as large as the cap and the adapter let it be, so `want` only says that more is wanted.
+    fn grow(&self, _want: u32) -> Result<Window, DeviceError> {
+        let plan = self.attached("grow")?.plan;
+        let (window, count) = self
+            .thread
+            .call(move |gpu| Ok((gpu.grow(&plan)?, gpu.windows.len() as u32)))?;
+        self.windows.fetch_max(count, Ordering::Release);
+        Ok(window)
+    }
+
+    fn set_entries(&self, entries: &[PageEntry]) -> Result<(), DeviceError> {
+        let plan = self.attached("set_entries")?.plan;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let entries = entries.to_vec();
+        self.thread
+            .call(move |gpu| gpu.set_entries(&plan, &entries))
+    }
+
+    fn upload(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let attached = self.copying("upload", runs)?;
+        self.upload.lock().copy(
+            &self.thread,
+            &attached.plan,
+            attached.staging_bytes,
+            runs,
+            host,
+        )
+    }
+
+    fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let attached = self.copying("download", runs)?;
+        self.download.lock().copy(
+            &self.thread,
+            &attached.plan,
+            attached.staging_bytes,
+            runs,
+            host,
+        )
+    }
+
+    fn zero(&self, runs: &[FrameRun]) -> Result<(), DeviceError> {
+        let places = Self::places(&self.attached("zero")?.plan, runs);
+        if places.is_empty() {
+            return Ok(());
+        }
+        self.thread.call(move |gpu| gpu.zero(&places))
+    }
+
+    fn run(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
+        self.run_pass(pass)
+    }
+
+    fn probe(&self, launch: &Launch, boxes: &[GridBox]) -> Result<Vec<ProbeReport>, DeviceError> {
+        self.run_probe(launch, boxes)
+    }
+
+    fn probe_width(&self, launch: &Launch) -> usize {
+        self.width(launch)
+    }
+
+    fn bytes(&self) -> DeviceBytes {
+        self.tally.bytes()
+    }
+
+    fn accepts(&self, kernel: &Arc<dyn Kernel>) -> bool {
+        kernel
+            .as_any()
+            .downcast_ref::<WgpuKernel>()
+            .is_some_and(|k| std::ptr::eq(self, Arc::as_ptr(&k.device)))
+    }
+}

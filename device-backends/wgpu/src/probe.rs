@@ -1,0 +1,206 @@
+//! Probes: which pages some boxes of workgroups would touch, found by running the addresses of a kernel alone.
+//!
+//! Key type: [`Layout`] (of the fault buffer). Invariant: every page of every binding has its own two bits in every
+//! box's record, so that nothing overflows and nothing is lost.
+
+use gmem_hal::{DeviceError, Geometry, GridBox, Launch, ProbeReport, Touched};
+use gmem_shaders::{Entry, How, Mode, Params, REPORT_HEADER_WORDS, Variant};
+
+use crate::device::WgpuDevice;
+use crate::pass::{Prepared, check, paged};
+use crate::report::FIRST_RECORD;
+
+/// The fault buffer's size that a probe's width is chosen for.
+const BUFFER_BYTES: u64 = 4 << 20;
+
+/// The most boxes of one probe.
+const MOST_BOXES: u64 = 64;
+
+/// Pages whose bits share a word.
+const PAGES_PER_WORD: u64 = 16;
+
+/// Where a record's words are.
+struct Layout {
+    /// The first word of each binding's bits, from the record's start.
+    touch_bases: Vec<u64>,
+    /// Words of a record.
+    words: u64,
+}
+
+impl Layout {
+    fn new(launch: &Launch, geometry: &Geometry) -> Self {
+        let mut words = u64::from(REPORT_HEADER_WORDS);
+        let touch_bases = (launch.bound.iter())
+            .map(|&bound| {
+                let base = words;
+                let pages = geometry.pages_of(bound);
+                words += (pages.end - pages.start).div_ceil(PAGES_PER_WORD);
+                base
+            })
+            .collect();
+        Self { touch_bases, words }
+    }
+
+    fn width(&self) -> usize {
+        (BUFFER_BYTES / 4 / self.words).clamp(1, MOST_BOXES) as usize
+    }
+
+    /// What a record says.
+    fn read(&self, record: &[u32]) -> ProbeReport {
+        let ends = self.touch_bases.iter().skip(1).copied().chain([self.words]);
+        let touched = (self.touch_bases.iter().zip(ends))
+            .map(|(&base, end)| {
+                let mut touched = Touched::default();
+                for (index, &word) in record[base as usize..end as usize].iter().enumerate() {
+                    let mut rest = word;
+                    while rest != 0 {
+                        let bit = rest.trailing_zeros();
+                        rest &= rest - 1;
+                        let pages = if bit & 1 == 0 {
+                            &mut touched.reads
+                        } else {
+                            &mut touched.writes
+                        };
+                        pages.push(index as u32 * PAGES_PER_WORD as u32 + bit / 2);
+                    }
+                }
+                touched
+            })
+            .collect();
+        ProbeReport {
+            stopped: record[0] != 0,
+            touched,
+        }
+    }
+}
+
+impl WgpuDevice {
+    pub(crate) fn width(&self, launch: &Launch) -> usize {
+        self.attached("probe_width").map_or(1, |attached| {
+            Layout::new(launch, &attached.geometry).width()
+        })
+    }
+
+    pub(crate) fn run_probe(
+        &self,
+        launch: &Launch,
+        boxes: &[GridBox],
+    ) -> Result<Vec<ProbeReport>, DeviceError> {
+        let attached = self.attached("probe")?;
+        let geometry = &attached.geometry;
+        let kernel = self.kernel_of(launch)?;
+        let entry = kernel.entry();
+        check(entry, launch, geometry)?;
+        let windows = self.window_count();
+        let bindings = vec![How::Paged; entry.storage.len()];
+        let variant = Variant {
+            mode: Mode::Probe,
+            page_shift: geometry.page.shift(),
+            windows,
+            bindings,
+        };
+        let compiled = kernel
+            .variants
+            .get(self.thread(), self.is_gl(), entry, variant)?;
+        let layout = Layout::new(launch, geometry);
+        let mut reports = Vec::with_capacity(boxes.len());
+        for boxes in boxes.chunks(layout.width()) {
+            let prepared = self.prepare_probe(entry, launch, geometry, &layout, boxes);
+            let (compiled, values) = (compiled.get(), launch.values.clone());
+            let words = FIRST_RECORD + layout.words * boxes.len() as u64;
+            let found = self.thread().call(move |gpu| {
+                let mut prepared = prepared;
+                gpu.cover_report(words)?;
+                let groups = compiled.warm(gpu, std::mem::take(&mut prepared.params), &values)?;
+                let mut encoder = gpu
+                    .device
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
+                prepared.encode(&mut encoder, &compiled, &groups);
+                let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
+                gpu.submit_and_read(encoder, words * 4, copy)
+                    .map(|(_, words)| words)
+            })?;
+            let records = found[FIRST_RECORD as usize..].chunks_exact(layout.words as usize);
+            reports.extend(records.map(|record| layout.read(record)));
+        }
+        Ok(reports)
+    }
+
+    fn prepare_probe(
+        &self,
+        entry: &Entry,
+        launch: &Launch,
+        geometry: &Geometry,
+        layout: &Layout,
+        boxes: &[GridBox],
+    ) -> Prepared {
+        let limits = &self.facts().limits;
+        let mut bindings = Params::new([0; 3], [0; 3], 0);
+        let head = bindings.words().len();
+        for (binding, &base) in layout.touch_bases.iter().enumerate() {
+            bindings.push_paged(paged(entry, launch, geometry, binding, base as u32));
+        }
+        let mut prepared = Prepared::new(
+            limits.min_uniform_buffer_offset_alignment,
+            entry.storage.len(),
+        );
+        for (index, whole) in boxes.iter().enumerate() {
+            let base = (FIRST_RECORD + index as u64 * layout.words) as u32;
+            let most = limits.max_compute_workgroups_per_dimension;
+            prepared.push(
+                whole,
+                most,
+                |start| Params::new(start, launch.grid, base),
+                &bindings.words()[head..],
+            );
+        }
+        prepared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_bit_by_bit() {
+        let layout = Layout {
+            touch_bases: vec![1, 3],
+            words: 4,
+        };
+        let report = layout.read(&[1, 0b01 | 0b11 << 30, 0b10, 0b01 << 4]);
+        assert!(report.stopped);
+        assert_eq!(
+            report.touched[0],
+            Touched {
+                reads: vec![0, 15],
+                writes: vec![15, 16]
+            }
+        );
+        assert_eq!(
+            report.touched[1],
+            Touched {
+                reads: vec![2],
+                writes: vec![]
+            }
+        );
+        assert_eq!(layout.width(), 64);
+        assert_eq!(
+            Layout {
+                touch_bases: vec![1],
+                words: 1 << 18
+            }
+            .width(),
+            4
+        );
+        assert_eq!(
+            Layout {
+                touch_bases: vec![1],
+                words: 1 << 30
+            }
+            .width(),
+            1
+        );
+    }
+}
