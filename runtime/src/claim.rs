@@ -89,6 +89,10 @@ impl Claims {
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pages.len()
+    }
 }
 
 impl Context {

@@ -1,17 +1,18 @@
 //! One device inside one address space: its frames, and the room made among them.
 //!
-//! Only the device's own worker allocates frames (it calls [`Context::allocate`]); anybody who invalidates a copy gives
+//! Only the device's own worker allocates frames (it calls `allocate`); anybody who invalidates a copy gives
 //! frames back. So what was found free stays free until the worker takes it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gmem_hal::{Cause, Device, DeviceBytes, DeviceError, DeviceInfo, FrameIndex, NodeId};
+use gmem_hal::{Cause, Device, DeviceBytes, DeviceError, DeviceInfo, FrameIndex, NodeId, Window};
 
 use crate::counters::add;
 use crate::error::MoveError;
 use crate::frames::{FrameCounts, FramePool};
 use crate::migrate::{Locked, Want, migrate};
+use crate::placement::Placement;
 use crate::policy::EvictionPolicy;
 use crate::space::Shared;
 use crate::step::Event;
@@ -21,10 +22,12 @@ use crate::sync::{Rank, Ranked};
 pub(crate) const BATCH_BYTES: u64 = 32 << 20;
 
 /// The frames of a device and who decides about them.
-struct DeviceMemory {
-    pool: FramePool,
-    policy: Box<dyn EvictionPolicy>,
-    /// The device gave no more windows.
+pub(crate) struct DeviceMemory {
+    pub(crate) pool: FramePool,
+    pub(crate) policy: Box<dyn EvictionPolicy>,
+    /// The windows it gave.
+    pub(crate) windows: Vec<Window>,
+    /// It gave no more.
     full: bool,
 }
 
@@ -34,9 +37,13 @@ pub(crate) struct Context {
     pub(crate) node: NodeId,
     pub(crate) device: Arc<dyn Device>,
     pub(crate) info: DeviceInfo,
-    memory: Ranked<DeviceMemory>,
+    pub(crate) placement: Placement,
+    pub(crate) memory: Ranked<DeviceMemory>,
     lost: AtomicBool,
+    /// Times that another node was given the right to write something: what was loaded before may be old.
+    foreign_writes: AtomicU64,
 }
+
 
 impl Context {
     pub(crate) fn new(
@@ -44,14 +51,17 @@ impl Context {
         device: Arc<dyn Device>,
         info: DeviceInfo,
         policy: Box<dyn EvictionPolicy>,
+        placement: Placement,
     ) -> Self {
         let pool = FramePool::new(info.window_frames);
         Self {
             node,
             device,
             info,
-            memory: Ranked::new(Rank::Frames, u64::from(node.0), DeviceMemory { pool, policy, full: false }),
+            placement,
+            memory: Ranked::new(Rank::Frames, u64::from(node.0), DeviceMemory { pool, policy, windows: Vec::new(), full: false }),
             lost: AtomicBool::new(false),
+            foreign_writes: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +76,16 @@ impl Context {
     /// Whether the device is gone.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+
+    /// Notes that another node may write a page from now on. The page's block is locked.
+    pub(crate) fn note_foreign_write(&self) {
+        self.foreign_writes.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that changes when a page that is not claimed here may have changed.
+    pub(crate) fn foreign_writes(&self) -> u64 {
+        self.foreign_writes.load(Ordering::Acquire)
     }
 
     pub(crate) fn frame_counts(&self) -> FrameCounts {
@@ -117,27 +137,6 @@ impl Context {
         }
     }
 
-    /// Takes a frame for each page of sorted `pages`, adjacent frames for adjacent pages where there is room for it,
-    /// evicting what the policy names. `before(page)` is the frame of the page before one, if resident: going on from there
-    /// keeps a binding in one run.
-    ///
-    /// # Errors
-    /// When not enough frames can be freed, or an eviction failed; nothing is taken then.
-    /// LOCKING: no lock held; takes block locks and frames.
-    pub(crate) fn allocate(
-        &self,
-        space: &Shared,
-        pages: &[u64],
-        before: impl Fn(u64) -> Option<FrameIndex>,
-    ) -> Result<Vec<FrameIndex>, MoveError> {
-        self.make_room(space, pages.len())?;
-        let mut frames = Vec::with_capacity(pages.len());
-        for run in pages.chunk_by(|a, b| a + 1 == *b) {
-            self.allocate_run(space, run.len() as u32, before(run[0]), &mut frames)?;
-        }
-        Ok(frames)
-    }
-
     /// Gives frames back that were allocated and never filled.
     pub(crate) fn release(&self, frames: impl Iterator<Item = FrameIndex>) {
         let mut memory = self.memory.lock();
@@ -147,71 +146,29 @@ impl Context {
         }
     }
 
-    fn allocate_run(
-        &self,
-        space: &Shared,
-        len: u32,
-        before: Option<FrameIndex>,
-        out: &mut Vec<FrameIndex>,
-    ) -> Result<(), MoveError> {
-        let mut left = len;
-        if let Some(f) = before {
-            let mut memory = self.memory.lock();
-            let mut next = f.0 + 1;
-            while left > 0 && next % self.info.window_frames != 0 && memory.pool.alloc_at(FrameIndex(next)) {
-                out.push(FrameIndex(next));
-                next += 1;
-                left -= 1;
-            }
-        }
-        // Evicting as much again as is needed is worth one run: it spares every access its table lookup.
-        for attempt in 0..3 {
-            if left == 0 {
-                return Ok(());
-            }
-            let mut memory = self.memory.lock();
-            if let Some(run) = memory.pool.alloc_run(left) {
-                out.extend((run.first.0..run.first.0 + run.frames).map(FrameIndex));
-                return Ok(());
-            }
-            drop(memory);
-            if left == 1 || attempt == 2 || self.evict_some(space, left.div_ceil(2) as usize)? == 0 {
-                break;
-            }
-        }
-        let mut memory = self.memory.lock();
-        let mut piece = left;
-        while left > 0 {
-            piece = piece.min(left);
-            match memory.pool.alloc_run(piece) {
-                Some(run) => {
-                    out.extend((run.first.0..run.first.0 + run.frames).map(FrameIndex));
-                    left -= piece;
-                }
-                None if piece > 1 => piece /= 2,
-                None => {
-                    drop(memory);
-                    self.make_room(space, left as usize)?;
-                    memory = self.memory.lock();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Frees frames until `need` are free: new windows first, then eviction.
-    fn make_room(&self, space: &Shared, need: usize) -> Result<(), MoveError> {
+    /// Asks the device for windows until `need` frames are free, or it has no more.
+    pub(crate) fn grow_for(&self, need: usize) -> Result<(), MoveError> {
         loop {
             let (free, full, total) = {
                 let memory = self.memory.lock();
                 (memory.pool.free() as usize, memory.full, memory.pool.counts().total())
             };
+            if free >= need || full || total >= self.info.max_frames {
+                return Ok(());
+            }
+            self.grow((need - free).min((self.info.max_frames - total) as usize) as u32)?;
+        }
+    }
+
+    /// Frees frames until `need` are free: new windows first, then eviction.
+    pub(crate) fn make_room(&self, space: &Shared, need: usize) -> Result<(), MoveError> {
+        self.grow_for(need)?;
+        loop {
+            let free = self.memory.lock().pool.free() as usize;
             if free >= need {
                 return Ok(());
             }
-            if !full && total < self.info.max_frames {
-                self.grow((need - free).min((self.info.max_frames - total) as usize) as u32)?;
-            } else if self.evict_some(space, need - free)? == 0 {
+            if self.evict_some(space, need - free)? == 0 {
                 // A copy may have been given back meanwhile by somebody else's write.
                 if self.memory.lock().pool.free() as usize >= need {
                     return Ok(());
@@ -230,6 +187,7 @@ impl Context {
                     let reason = bad.to_string();
                     return Err(DeviceError::Unsupported { reason }.into());
                 }
+                memory.windows.push(window);
                 Ok(())
             }
             Err(DeviceError::OutOfMemory { .. }) => {
@@ -243,7 +201,16 @@ impl Context {
     /// Evicts about `want` frames and says how many: zero when nothing can go.
     fn evict_some(&self, space: &Shared, want: usize) -> Result<usize, MoveError> {
         let batch = (BATCH_BYTES / space.geometry.page.bytes()).max(1) as usize;
-        let mut victims = self.victims(want.min(batch));
+        let victims = self.victims(want.min(batch));
+        self.evict_frames(space, victims)
+    }
+
+    /// Evicts the pages of some frames, as far as they are still there and not claimed; answers with their number.
+    pub(crate) fn evict_frames(
+        &self,
+        space: &Shared,
+        mut victims: Vec<(u64, FrameIndex)>,
+    ) -> Result<usize, MoveError> {
         victims.sort_unstable();
         let mut locked = Locked::of_pages(space, victims.iter().map(|v| v.0));
         let wants: Vec<Want> = victims
@@ -266,7 +233,7 @@ impl Context {
     }
 
     /// The policy's hints, checked: (page, frame) of frames in use and not pinned, each once.
-    fn victims(&self, want: usize) -> Vec<(u64, FrameIndex)> {
+    pub(crate) fn victims(&self, want: usize) -> Vec<(u64, FrameIndex)> {
         let mut memory = self.memory.lock();
         let DeviceMemory { pool, policy, .. } = &mut *memory;
         let evictable = |f: FrameIndex| !pool.is_pinned(f) && pool.page_of(f).is_some();
@@ -306,8 +273,10 @@ impl Context {
         for (frame, page) in used {
             let page = page.ok_or_else(|| format!("frame {} holds no page", frame.0))?;
             let (number, i) = space.blocks.locate(page);
-            let found = space.blocks.existing(number).and_then(|b| b.lock().frame(self.node, i));
-            if found != Some(frame) {
+            let block = space.blocks.existing(number).map(|b| b.lock());
+            let found = block.as_ref().and_then(|b| b.frame(self.node, i));
+            // A touch may have been answered, and its move be committed only now: under the block's lock both sides stand still.
+            if found != Some(frame) && self.memory.lock().pool.page_of(frame) == Some(page) {
                 return Err(format!("frame {} leaked: page {page} is in {found:?}", frame.0));
             }
         }

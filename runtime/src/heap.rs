@@ -141,7 +141,7 @@ impl Heap {
         Ok(space.region_at(va)?.range().len)
     }
 
-    /// Ends an allocation. An empty slab goes back to the space.
+    /// Ends an allocation. An empty slab goes back to the space, unless a device holds on to it.
     ///
     /// # Errors
     /// When the address is no live allocation's first: freed already, inside one, or foreign. Nothing happens then.
@@ -162,9 +162,14 @@ impl Heap {
         }
         if slabs.all[&start].live == 0 && slabs.open[class].len() > 1 {
             slabs.open[class].retain(|&s| s != start);
-            slabs.all.remove(&start);
+            let slab = slabs.all.remove(&start).expect("it was found");
             drop(guard);
-            return space.free(Va(start));
+            // The slot is free either way: a slab that a device holds on to stays for the next allocations.
+            if space.free(Va(start)).is_err() && space.region_at(Va(start)).is_ok() {
+                let mut slabs = self.slabs.lock();
+                slabs.all.insert(start, slab);
+                slabs.open[class].push(start);
+            }
         }
         Ok(())
     }

@@ -208,6 +208,13 @@ impl Run<'_> {
         self.report.passes += 1;
         self.report.kernel_seconds += done.seconds;
         let counters: &Counters = &self.space.counters;
+        for translation in &translations {
+            match translation {
+                Translation::Slid { .. } => add(&counters.slid_bindings, 1),
+                Translation::Paged => add(&counters.paged_bindings, 1),
+                Translation::Untouched => {}
+            }
+        }
         add(&counters.passes, 1);
         add(&counters.kernel_nanos, (done.seconds * 1e9) as u64);
         add(

@@ -322,6 +322,13 @@ impl Execution<'_, '_, '_> {
             self.write_back(p, p.step.next, true);
         }
         for context in self.space.contexts() {
+            let changes = |p: &Planned| {
+                let writer = p.step.next.writer;
+                p.want.event == Event::Discard || (writer.is_some() && writer != p.before.writer && writer != Some(context.node))
+            };
+            if self.planned.iter().any(changes) {
+                context.note_foreign_write();
+            }
             let fresh = self.planned.iter().filter_map(|p| {
                 p.step.actions().find(|&a| a == Action::Zero(context.node) || a == Action::Out(context.node))?;
                 Some((p.want.frame?, p.want.page, p.want.cause))

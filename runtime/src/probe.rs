@@ -16,6 +16,9 @@ use crate::launch::{Method, Run};
 /// Some workgroups and what they are known to need so far.
 struct Part {
     workgroups: GridBox,
+    /// What it touches, as far as is known.
+    touched: Needs,
+    /// That, and pages fetched ahead of it while there is ample room.
     needs: Needs,
     settled: bool,
     /// Rounds in which it stopped: each doubles the pages fetched ahead of where it stopped.
@@ -27,6 +30,8 @@ pub(crate) struct Prober<'r, 'a> {
     run: &'r mut Run<'a>,
     parts: VecDeque<Part>,
     claims: Claims,
+    /// What [`Context::foreign_writes`](crate::context::Context::foreign_writes) said when more was last claimed.
+    foreign_writes: u64,
     /// The most pages that a group may need: what was found not to fit, less one.
     limit: u64,
 }
@@ -35,7 +40,9 @@ impl<'r, 'a> Prober<'r, 'a> {
     pub(crate) fn new(run: &'r mut Run<'a>, workgroups: GridBox) -> Self {
         let width = run.context.device.probe_width(run.launch).max(1);
         let parts = workgroups.split(width);
-        let mut prober = Self { run, parts: VecDeque::new(), claims: Claims::default(), limit: u64::MAX };
+        let foreign_writes = run.context.foreign_writes();
+        let mut prober =
+            Self { run, parts: VecDeque::new(), claims: Claims::default(), foreign_writes, limit: u64::MAX };
         prober.parts = parts.into_iter().map(|b| prober.part(b)).collect();
         prober
     }
@@ -49,7 +56,7 @@ impl<'r, 'a> Prober<'r, 'a> {
         if !self.run.fits(&needs, capacity / 2) {
             needs = Needs::default();
         }
-        Part { workgroups, needs, settled: false, stops: 0 }
+        Part { workgroups, touched: needs.clone(), needs, settled: false, stops: 0 }
     }
 
     /// Runs everything.
@@ -57,6 +64,20 @@ impl<'r, 'a> Prober<'r, 'a> {
         let result = self.groups();
         self.let_go(false);
         result
+    }
+
+    /// Forgets what was settled if somebody else wrote since: some of what a probe loaded may not have been claimed then.
+    /// Called when more was claimed; once all of it is, the next probe's word stands.
+    fn unsettle(&mut self) {
+        let foreign_writes = self.run.context.foreign_writes();
+        if std::mem::replace(&mut self.foreign_writes, foreign_writes) == foreign_writes {
+            return;
+        }
+        for i in 0..self.parts.len() {
+            if self.parts[i].settled {
+                self.parts[i] = self.part(self.parts[i].workgroups);
+            }
+        }
     }
 
     fn let_go(&mut self, used: bool) {
@@ -70,7 +91,9 @@ impl<'r, 'a> Prober<'r, 'a> {
                 self.cut_first()?;
                 continue;
             }
+            let held = self.claims.len();
             match self.run.context.claim(self.run.space, &needs, Cause::Demand, &mut self.claims) {
+                Ok(()) if self.claims.len() > held => self.unsettle(),
                 Ok(()) => {}
                 // Extending claims must not wait, and a smaller group may need none of what is held: start again.
                 Err(MoveError::Busy | MoveError::TooLarge { .. }) if !self.claims.is_empty() => {
@@ -126,7 +149,7 @@ impl<'r, 'a> Prober<'r, 'a> {
                 self.parts.push_front(a);
                 Ok(())
             }
-            None => Err(self.run.too_large(part.needs.count())),
+            None => Err(self.run.too_large(part.touched.count())),
         }
     }
 
@@ -155,20 +178,21 @@ impl<'r, 'a> Prober<'r, 'a> {
         let feeds = self.run.launch.kernel.feeds().to_vec();
         let capacity = self.run.capacity();
         let part = &mut self.parts[i];
-        let before = part.needs.count();
+        let before = part.touched.count();
         for (b, touched) in report.touched.iter().enumerate() {
             let span = &self.run.spans[b];
             for (pages, access) in [(&touched.reads, Access::Read), (&touched.writes, Access::Write)] {
                 for run in pages.chunk_by(|a, b| a + 1 == *b) {
                     let start = span.start + u64::from(run[0]);
-                    part.needs.add(start..(start + run.len() as u64).min(span.end), access);
+                    part.touched.add(start..(start + run.len() as u64).min(span.end), access);
                 }
             }
         }
-        part.needs.normalize();
+        part.touched.normalize();
+        part.needs = part.touched.clone();
         part.settled = !report.stopped;
         if report.stopped {
-            if part.needs.count() == before && part.stops > 0 && before <= capacity {
+            if part.touched.count() == before && part.stops > 0 && before <= capacity {
                 // It stopped although everything it named was resident: the backend is wrong, and looping would not end.
                 let reason = format!("a probe of `{}` makes no progress", self.run.launch.kernel.name());
                 return Err(gmem_hal::DeviceError::Unsupported { reason }.into());

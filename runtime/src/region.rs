@@ -99,13 +99,13 @@ impl Region {
         f.host_pins += 1;
     }
 
-    /// Waits until nothing uses it, and lets nothing begin any more.
-    pub(crate) fn close(&self) {
+    /// Waits until nothing uses it, and lets nothing begin any more. `false` when somebody else closed it.
+    pub(crate) fn close(&self) -> bool {
         let mut f = self.in_flight.lock();
         while f.writing > 0 || f.reading > 0 {
             f.wait(&self.quiet);
         }
-        f.closed = true;
+        !std::mem::replace(&mut f.closed, true)
     }
 
     /// Takes a `close` back: the region could not be freed.

@@ -9,6 +9,7 @@ use gmem_hal::{
 
 use crate::block::BlockTable;
 use crate::context::Context;
+use crate::placement::Placement;
 use crate::counters::{Counters, Counts};
 use crate::error::{AddressError, AllocError, MoveError};
 use crate::fault::Faults;
@@ -161,6 +162,7 @@ impl AddressSpace {
         &self,
         device: Arc<dyn Device>,
         policy: Box<dyn EvictionPolicy>,
+        placement: Placement,
     ) -> Result<Attached, DeviceError> {
         let mut workers = self.workers.lock();
         let node = NodeId(workers.len() as u8 + 1);
@@ -169,7 +171,7 @@ impl AddressSpace {
             return Err(DeviceError::Unsupported { reason });
         }
         let info = device.attach(self.shared.geometry)?;
-        let context = Arc::new(Context::new(node, device, info.clone(), policy));
+        let context = Arc::new(Context::new(node, device, info.clone(), policy, placement));
         let _ = self.shared.contexts[usize::from(node.0)].set(Arc::clone(&context));
         workers.push(Worker::start(Arc::clone(&self.shared), context));
         Ok(Attached { node, info })
@@ -204,16 +206,20 @@ impl AddressSpace {
     #[doc(alias = "gm_munmap")]
     pub fn free(&self, va: Va) -> Result<(), MoveError> {
         let region = self.shared.regions.lock().starting_at(va)?;
-        region.close();
+        if !region.close() {
+            // Another thread is freeing it.
+            return Err(AddressError::Unknown { va }.into());
+        }
         if let Err(e) = self.discard(region.range) {
             region.reopen();
             return Err(e);
         }
         let region = self.shared.regions.lock().remove(va)?;
         // The addresses stay taken while the mapping changes: nobody can be given them half done.
-        let result = self.shared.host.decommit(region.range);
+        // If it cannot be changed, nobody ever is.
+        self.shared.host.decommit(region.range)?;
         self.shared.regions.lock().give_back(region.range);
-        Ok(result?)
+        Ok(())
     }
 
     /// The region that holds an address.
@@ -266,13 +272,22 @@ impl AddressSpace {
                 .map(|&page| Want { page, event: Event::Discard, cause: Cause::Advice, frame: None })
                 .collect();
             let mut locked = Locked::one(shared, number, state);
-            migrate(shared, &mut locked, &wants)?;
-            for run in touched.chunk_by(|a, b| a + 1 == *b) {
-                let shift = shared.geometry.page.shift();
-                let bytes = ByteRange::new(run[0] << shift, (run.len() as u64) << shift);
-                // A page that was mapped without our knowing (explicit views) loses its rights too.
+            let shift = shared.geometry.page.shift();
+            let runs = || {
+                let runs = touched.chunk_by(|a, b| a + 1 == *b);
+                runs.map(|run| ByteRange::new(run[0] << shift, (run.len() as u64) << shift))
+            };
+            // A page that was mapped without our knowing (explicit views) loses its rights too. First, since it can fail.
+            for bytes in runs() {
                 shared.host.set_rights(bytes, Rights::None)?;
-                shared.host.punch(bytes)?;
+            }
+            migrate(shared, &mut locked, &wants)?;
+            // The pages are `Nil` now: what the host cannot give back must read as zero all the same.
+            for bytes in runs() {
+                if shared.host.punch(bytes).is_err() {
+                    let zeroes = vec![0; shared.geometry.page.bytes() as usize];
+                    (bytes.offset..bytes.end()).step_by(zeroes.len()).for_each(|at| shared.host.write_bytes(at, &zeroes));
+                }
             }
         }
         Ok(())
