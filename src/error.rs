@@ -1,0 +1,155 @@
+//! What a user of the facade can get wrong, and what can go wrong under it.
+
+use gmem_hal::{DeviceError, HostError, PageSizeError, Va};
+use gmem_runtime::{AddressError, AllocError, LaunchError, MoveError};
+
+/// Any error of gmem. Nothing is lost when one is returned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An allocation could not be made.
+    #[error(transparent)]
+    Alloc(#[from] AllocError),
+    /// An address names nothing.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Pages could not be moved.
+    #[error(transparent)]
+    Move(#[from] MoveError),
+    /// A launch failed.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The host's memory failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A page size that is none.
+    #[error(transparent)]
+    PageSize(#[from] PageSizeError),
+    /// No GPU could be opened.
+    #[error(transparent)]
+    Open(#[from] gmem_wgpu::OpenError),
+    /// A kernel could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] gmem_wgpu::CompileError),
+    /// A kernel has no variable of that name.
+    #[error("kernel `{kernel}` has no {kind} `{name}`; it has {available}")]
+    NoSuchVariable {
+        /// The entry point.
+        kernel: String,
+        /// `storage binding` or `uniform`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        available: String,
+    },
+    /// A storage binding was not given memory.
+    #[error("storage binding `{name}` of kernel `{kernel}` is not bound")]
+    Unbound {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+    },
+    /// A uniform was not given a value.
+    #[error("uniform `{name}` of kernel `{kernel}` has no value: it takes {bytes} bytes")]
+    NoValue {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+        /// Its size.
+        bytes: u32,
+    },
+    /// A variable was bound twice.
+    #[error("`{name}` of kernel `{kernel}` is bound twice")]
+    BoundTwice {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+    },
+    /// The kernel writes what was lent for reading only.
+    #[error("kernel `{kernel}` writes `{name}`: bind it as `&mut`")]
+    NotMutable {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+    },
+    /// The element types do not match.
+    #[error("`{name}` of kernel `{kernel}` holds {expected}, and {given} was bound")]
+    ElementType {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+        /// The WGSL type.
+        expected: String,
+        /// The Rust type.
+        given: &'static str,
+    },
+    /// Too few bytes for a variable.
+    #[error("`{name}` of kernel `{kernel}` takes {expected} bytes, and {given} were given")]
+    Size {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+        /// Bytes it takes, at least (a uniform: exactly).
+        expected: u64,
+        /// Bytes given.
+        given: u64,
+    },
+    /// A binding begins where its type may not.
+    #[error("`{name}` of kernel `{kernel}` begins at {va}, which is not a multiple of {align}")]
+    Misaligned {
+        /// The entry point.
+        kernel: String,
+        /// The variable.
+        name: String,
+        /// Where it begins.
+        va: Va,
+        /// What WGSL asks for.
+        align: u32,
+    },
+    /// Memory of another address space was bound.
+    #[error("`{name}` is memory of another address space")]
+    OtherSpace {
+        /// The variable.
+        name: String,
+    },
+    /// More elements than memory has bytes.
+    #[error("{elements} elements of {bytes} bytes are more than any memory holds")]
+    TooMany {
+        /// Elements asked for.
+        elements: usize,
+        /// Bytes of one.
+        bytes: usize,
+    },
+    /// WGSL cannot be compiled for this device.
+    #[error("device `{device}` runs no WGSL: give it kernels of its own")]
+    NoWgsl {
+        /// The device.
+        device: String,
+    },
+    /// There is no such device.
+    #[error("the space has no device {index}")]
+    NoDevice {
+        /// The device's number.
+        index: usize,
+    },
+    /// A range that is not inside a vector.
+    #[error("elements {start}..{end} are outside a vector of {len}")]
+    OutOfRange {
+        /// First element.
+        start: usize,
+        /// One past the last.
+        end: usize,
+        /// The vector's length.
+        len: usize,
+    },
+}

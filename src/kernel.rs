@@ -1,0 +1,160 @@
+//! Kernels: what they bind, by name.
+
+use std::sync::Arc;
+
+use gmem_hal::{Kernel as DeviceKernel, NodeId};
+use gmem_wgpu::{Leaf, ScalarLeaf, WgpuKernel};
+
+use crate::space::{Engine, Inner};
+use crate::{DeviceHandle, Error, Gmem, Launch};
+
+/// A storage binding of a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageInfo {
+    /// The variable's name.
+    pub name: String,
+    /// `@group`, `@binding`.
+    pub slot: (u32, u32),
+    /// The WGSL type of an element, or of the whole where it is no array.
+    pub element: String,
+    /// Bytes from one element of its runtime-sized array to the next, if it has one.
+    pub stride: Option<u32>,
+    /// The least bytes that may be bound.
+    pub min_bytes: u32,
+    /// Where a binding may begin.
+    pub align: u32,
+    /// The scalar that all of it consists of, if there is just one.
+    pub scalar: Option<ScalarLeaf>,
+    /// Whether the kernel loads from it: really, not by declaration.
+    pub reads: bool,
+    /// Whether the kernel stores to it.
+    pub writes: bool,
+}
+
+/// A uniform of a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UniformInfo {
+    /// The variable's name.
+    pub name: String,
+    /// `@group`, `@binding`.
+    pub slot: (u32, u32),
+    /// Its size.
+    pub bytes: u32,
+    /// Its scalars in memory order, at the offsets of the WGSL layout.
+    pub leaves: Vec<Leaf>,
+}
+
+/// A compiled kernel of one device. Cheap to clone.
+#[derive(Clone)]
+pub struct Kernel {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) node: NodeId,
+    pub(crate) device: Arc<dyn DeviceKernel>,
+    pub(crate) storage: Arc<[StorageInfo]>,
+    pub(crate) uniforms: Arc<[UniformInfo]>,
+    workgroup_size: [u32; 3],
+}
+
+impl Kernel {
+    pub(crate) fn from_wgsl(
+        gm: &Gmem,
+        device: &DeviceHandle,
+        wgsl: &str,
+        entry: Option<&str>,
+        overrides: &[(String, f64)],
+    ) -> Result<Self, Error> {
+        let Engine::Gpu(gpu) = &device.engine else {
+            return Err(Error::NoWgsl { device: device.info().name.clone() });
+        };
+        let kernel = WgpuKernel::new(gpu, wgsl, entry, overrides)?;
+        let entry = kernel.entry();
+        let storage = entry
+            .storage
+            .iter()
+            .map(|b| StorageInfo {
+                name: b.name.clone(),
+                slot: (b.group, b.binding),
+                element: b.element.clone(),
+                stride: b.runtime.map(|r| r.stride),
+                min_bytes: b.min_bytes,
+                align: b.align,
+                scalar: b.scalar,
+                reads: b.reads,
+                writes: b.writes,
+            })
+            .collect();
+        let uniforms = entry
+            .values
+            .iter()
+            .map(|v| UniformInfo {
+                name: v.name.clone(),
+                slot: (v.group, v.binding),
+                bytes: v.bytes,
+                leaves: v.leaves.clone(),
+            })
+            .collect();
+        let workgroup_size = entry.workgroup_size;
+        Ok(Self { inner: Arc::clone(&gm.inner), node: device.node, device: kernel, storage, uniforms, workgroup_size })
+    }
+
+    pub(crate) fn from_device(gm: &Gmem, device: &DeviceHandle, kernel: Arc<dyn DeviceKernel>) -> Self {
+        let storage = (0u32..)
+            .zip(kernel.bindings())
+            .map(|(i, b)| StorageInfo {
+                name: b.name.clone(),
+                slot: (0, i),
+                element: "bytes".to_owned(),
+                stride: None,
+                min_bytes: 0,
+                align: 1,
+                scalar: None,
+                reads: b.reads,
+                writes: b.writes,
+            })
+            .collect();
+        Self {
+            inner: Arc::clone(&gm.inner),
+            node: device.node,
+            device: kernel,
+            storage,
+            uniforms: Arc::new([]),
+            workgroup_size: [1; 3],
+        }
+    }
+
+    /// The entry point's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.device.name()
+    }
+
+    /// Its storage bindings, in binding order.
+    #[must_use]
+    pub fn storage(&self) -> &[StorageInfo] {
+        &self.storage
+    }
+
+    /// Its uniforms, in binding order.
+    #[must_use]
+    pub fn uniforms(&self) -> &[UniformInfo] {
+        &self.uniforms
+    }
+
+    /// Invocations in a workgroup, by dimension. Of a device's own kernel: one.
+    #[must_use]
+    pub fn workgroup_size(&self) -> [u32; 3] {
+        self.workgroup_size
+    }
+
+    /// A launch of `grid` workgroups.
+    pub fn launch(&self, grid: [u32; 3]) -> Launch<'_> {
+        Launch::new(self, grid)
+    }
+
+    /// A launch of as many workgroups, in the first dimension, as give at least `invocations` invocations there.
+    /// Use [`Kernel::launch`] for more than 2^32 workgroups.
+    pub fn over(&self, invocations: usize) -> Launch<'_> {
+        let groups = invocations.div_ceil(self.workgroup_size[0] as usize);
+        Launch::new(self, [u32::try_from(groups).unwrap_or(u32::MAX), 1, 1])
+    }
+}

@@ -1,0 +1,8 @@
+//! The `gmem` command: demonstrations, information, and any WGSL kernel over files.
+#![forbid(unsafe_code)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
