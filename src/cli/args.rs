@@ -1,0 +1,364 @@
+//! The command line: what can be asked for, checked as far as the words alone allow.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gmem_hal::{HostMechanism, PageSize};
+use gmem_runtime::policy::PolicyKind;
+
+use super::size;
+use super::spec::{self, BindSpec, OverrideSpec};
+use super::uniform::UniformSpec;
+
+const EXAMPLES: &str = "\
+Examples:
+  gmem                                        all four demos, on whatever adapter there is
+  gmem info --json                            adapters, limits and the host mechanism, for a script
+  gmem demo triad --size 1GiB --device-memory 64MiB
+  gmem demo pagerank --graph web.mtx --report pagerank.json
+  gmem run saxpy.wgsl --grid 4096 --bind x=x.npy --bind y=y.npy,out=sum.npy --uniform params=f32:2.5
+
+Sizes are bytes, or numbers with K, M, G, T (powers of 1024; KiB, MiB, ... are the same) or KB, MB, GB, TB (powers of 1000).
+Results go to standard output and nothing else does. The exit status is 0, 1 when a run failed or was not verified, 2 for bad arguments.";
+
+const RUN_NOTES: &str = "\
+SPEC, after --bind NAME=, is one of
+  FILE.npy             a NumPy array of numbers in C order
+  FILE.bin             the bytes of a file
+  zeros:64MiB          that many zero bytes
+  zeros:f32:1000000    that many zero elements (u8 i8 u16 i16 f16 u32 i32 f32 u64 i64 f64)
+each followed, if wanted, by ,out=FILE: where the contents go after the last run (FILE.npy keeps dtype and shape).
+Input files are never written otherwise.
+
+VALUES, after --uniform NAME=, fill the scalars of the WGSL type in order, wherever its layout puts them:
+  --uniform params=u32:4096,2048          two u32
+  --uniform params=u32:4096,f32:0.25,1.5  a u32 and two f32
+  --uniform light=vec3<f32>:1,0.5,0       one vec3<f32>
+  --uniform params=Params:4096,0.25,1.5   a struct by its name: each value is read as the scalar it fills
+  --uniform params=params.bin             the bytes themselves
+
+NAME is the name of a WGSL variable, or GROUP.BINDING such as 0.2.
+
+Example:
+  gmem run blur.wgsl --grid 256,256 --entry blur --bind src=in.npy --bind dst=zeros:f32:16777216,out=out.npy \\
+      --uniform size=u32:4096,4096 --override RADIUS=3 --device-memory 32MiB --report blur.json";
+
+/// One address space for the CPU and any GPU: WGSL kernels over more memory than the device has.
+#[derive(Debug, Parser)]
+#[command(name = "gmem", version, about, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    /// Options that every command knows.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do; all demos when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show adapters, their windows and limits, the host mechanism and why it was chosen, and the page size
+    Info(InfoArgs),
+    /// Run demonstrations on several times more data than device memory, each verified (the default command)
+    Demo(DemoArgs),
+    /// Run any WGSL kernel over files
+    #[command(after_help = RUN_NOTES)]
+    Run(RunArgs),
+}
+
+/// Options that may stand before or after the command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// Cap on the device memory that holds data: on all windows created, not only on what is in use
+    /// [default: 256MiB on a software adapter, else 1GiB; for demos an eighth of the data]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse_nonzero)]
+    pub device_memory: Option<u64>,
+    /// Unit of migration and translation: a power of two from 4KiB to 2MiB [default: 64KiB, for demos less where device memory is small]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = page_size)]
+    pub page_size: Option<PageSize>,
+    /// What to evict when device memory is full: lru, clock, random, or zeal (as much as it can, to test gmem itself) [default: clock]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub policy: Option<PolicyKind>,
+    /// Adapter: vulkan, gl, metal, dx12, sim (simulated), or a part of an adapter's name as `gmem info` shows it
+    #[arg(long, global = true, value_name = "NAME", value_parser = adapter)]
+    pub adapter: Option<Adapter>,
+    /// How touches by the CPU are noticed [default: the best that works here]
+    #[arg(long, global = true, value_name = "MECHANISM", value_enum)]
+    pub host: Option<Host>,
+    /// Seed of generated data and of the random policy
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Write a report of the run as JSON
+    #[arg(long, global = true, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+}
+
+/// `gmem info`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InfoArgs {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gmem demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Which demonstration
+    #[arg(value_enum, default_value_t = DemoName::All)]
+    pub name: DemoName,
+    /// Data of each demonstration [default: triad 128MiB, heat 64MiB, pagerank 26MiB, histogram 256MiB; a sixteenth on the simulated device]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_nonzero)]
+    pub size: Option<u64>,
+    /// Graph for pagerank, as a Matrix Market file; an entry (i, j) is an edge from i to j [default: a random RMAT graph]
+    #[arg(long, value_name = "FILE.mtx")]
+    pub graph: Option<PathBuf>,
+    /// File for histogram: any file [default: random bytes]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        Self {
+            name: DemoName::All,
+            size: None,
+            graph: None,
+            file: None,
+        }
+    }
+}
+
+/// `gmem run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// File with the kernel, in WGSL
+    #[arg(value_name = "KERNEL.wgsl")]
+    pub kernel: PathBuf,
+    /// Workgroups in each dimension
+    #[arg(long, value_name = "X[,Y[,Z]]", value_parser = grid)]
+    pub grid: [u32; 3],
+    /// Entry point [default: the only one there is]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// Memory for a storage binding; once for each of them (SPEC: see below)
+    #[arg(long = "bind", value_name = "NAME=SPEC", value_parser = spec::parse_bind)]
+    pub binds: Vec<BindSpec>,
+    /// Values of a uniform binding; once for each of them (VALUES: see below)
+    #[arg(long = "uniform", value_name = "NAME=TYPE:VALUE,...|NAME=FILE.bin", value_parser = UniformSpec::parse)]
+    pub uniforms: Vec<UniformSpec>,
+    /// Value of a pipeline-overridable constant, a number or true or false; once for each of them
+    #[arg(long = "override", value_name = "NAME=VALUE", value_parser = spec::parse_override)]
+    pub overrides: Vec<OverrideSpec>,
+    /// How many times to launch the kernel, one after the other, on the same memory
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+}
+
+/// A demonstration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DemoName {
+    /// a[i] = b[i] + s * c[i]: a stream
+    Triad,
+    /// A 2-D Jacobi iteration: pages are used again
+    Heat,
+    /// PageRank over a sparse graph: scattered reads
+    Pagerank,
+    /// Counting the bytes of a file: atomics
+    Histogram,
+    /// All of them
+    All,
+}
+
+impl DemoName {
+    /// Every demonstration that this names, in the order they are run.
+    #[must_use]
+    pub fn each(self) -> &'static [Self] {
+        match self {
+            Self::Triad => &[Self::Triad],
+            Self::Heat => &[Self::Heat],
+            Self::Pagerank => &[Self::Pagerank],
+            Self::Histogram => &[Self::Histogram],
+            Self::All => &[Self::Triad, Self::Heat, Self::Pagerank, Self::Histogram],
+        }
+    }
+
+    /// The name used on the command line and in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Triad => "triad",
+            Self::Heat => "heat",
+            Self::Pagerank => "pagerank",
+            Self::Histogram => "histogram",
+            Self::All => "all",
+        }
+    }
+}
+
+/// A host mechanism by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Host {
+    /// userfaultfd: any pointer works, on Linux
+    Uffd,
+    /// Page protections and a signal handler: any pointer works, on any Unix
+    Mprotect,
+    /// Nothing is noticed: only views work
+    Explicit,
+}
+
+impl From<Host> for HostMechanism {
+    fn from(host: Host) -> Self {
+        match host {
+            Host::Uffd => Self::Userfaultfd,
+            Host::Mprotect => Self::Mprotect,
+            Host::Explicit => Self::Explicit,
+        }
+    }
+}
+
+/// Which device to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adapter {
+    /// The simulated one.
+    Sim,
+    /// Any adapter of one backend: `vulkan`, `gl`, `metal` or `dx12`.
+    Backend(&'static str),
+    /// One whose name contains this, in either case.
+    Named(String),
+}
+
+/// An argument that is wrong together with another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// `--graph` where no pagerank is run.
+    #[error("--graph is for the pagerank demo: `gmem demo pagerank --graph FILE.mtx`")]
+    GraphWithoutPagerank,
+    /// `--file` where no histogram is run.
+    #[error("--file is for the histogram demo: `gmem demo histogram --file FILE`")]
+    FileWithoutHistogram,
+    /// A size for data whose size is given by a file.
+    #[error("--size does not go with {0}: the file says how much data there is")]
+    SizeOfFile(&'static str),
+    /// One binding or constant is given twice.
+    #[error("`{name}` is given twice by {option}: give it once")]
+    Twice {
+        /// The option.
+        option: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Two outputs would go to one file.
+    #[error("two bindings write {0:?}: give each its own output file")]
+    SameOutput(PathBuf),
+}
+
+impl Cli {
+    /// Checks what no single argument shows.
+    ///
+    /// # Errors
+    /// When arguments contradict each other.
+    pub fn check(&self) -> Result<(), ArgumentError> {
+        match &self.command {
+            Some(Command::Demo(demo)) => demo.check(),
+            Some(Command::Run(run)) => run.check(),
+            Some(Command::Info(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl DemoArgs {
+    fn check(&self) -> Result<(), ArgumentError> {
+        if self.graph.is_some() && !self.name.each().contains(&DemoName::Pagerank) {
+            return Err(ArgumentError::GraphWithoutPagerank);
+        }
+        if self.file.is_some() && !self.name.each().contains(&DemoName::Histogram) {
+            return Err(ArgumentError::FileWithoutHistogram);
+        }
+        // With `all` the size is still that of the other demonstrations.
+        match (self.size, self.name) {
+            (Some(_), DemoName::Pagerank) if self.graph.is_some() => {
+                Err(ArgumentError::SizeOfFile("--graph"))
+            }
+            (Some(_), DemoName::Histogram) if self.file.is_some() => {
+                Err(ArgumentError::SizeOfFile("--file"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RunArgs {
+    fn check(&self) -> Result<(), ArgumentError> {
+        once("--bind", self.binds.iter().map(|b| b.name.to_string()))?;
+        once(
+            "--uniform",
+            self.uniforms.iter().map(|u| u.name.to_string()),
+        )?;
+        once("--override", self.overrides.iter().map(|o| o.name.clone()))?;
+        let mut outputs: Vec<_> = self.binds.iter().filter_map(|b| b.out.as_ref()).collect();
+        outputs.sort();
+        match outputs.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(ArgumentError::SameOutput(pair[0].clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn once(option: &'static str, names: impl Iterator<Item = String>) -> Result<(), ArgumentError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(ArgumentError::Twice { option, name });
+        }
+    }
+    Ok(())
+}
+
+fn page_size(text: &str) -> Result<PageSize, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(PageSize::new(size::parse(text)?)?)
+}
+
+fn adapter(text: &str) -> Result<Adapter, &'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" => Err("an adapter needs a name: `gmem info` lists them"),
+        "sim" => Ok(Adapter::Sim),
+        "vulkan" => Ok(Adapter::Backend("vulkan")),
+        "gl" => Ok(Adapter::Backend("gl")),
+        "metal" => Ok(Adapter::Backend("metal")),
+        "dx12" => Ok(Adapter::Backend("dx12")),
+        _ => Ok(Adapter::Named(text.trim().to_owned())),
+    }
+}
+
+fn grid(text: &str) -> Result<[u32; 3], String> {
+    let mut grid = [1; 3];
+    let parts: Vec<&str> = text.split(',').collect();
+    if parts.len() > 3 {
+        return Err(format!(
+            "a grid has one to three dimensions, and here are {}",
+            parts.len()
+        ));
+    }
+    for (side, part) in grid.iter_mut().zip(parts) {
+        *side = part.trim().parse().map_err(|_| {
+            format!(
+                "`{part}` is not a number of workgroups: give 1 to {}",
+                u32::MAX
+            )
+        })?;
+        if *side == 0 {
+            return Err(
+                "a grid of zero workgroups does nothing: give at least 1 in each dimension"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(grid)
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,15 @@
+// STREAM's triad: a[i] = b[i] + scale * c[i].
+
+@group(0) @binding(0) var<storage, read_write> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> c: array<f32>;
+@group(0) @binding(3) var<uniform> scale: f32;
+
+@compute @workgroup_size(256)
+fn triad(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if (i >= arrayLength(&a)) {
+        return;
+    }
+    a[i] = b[i] + scale * c[i];
+}
