@@ -13,7 +13,11 @@ const FRAMES: u32 = 1 << 14;
 
 fn pool() -> FramePool {
     let mut pool = FramePool::new(FRAMES);
-    pool.add_window(Window { first: FrameIndex(0), frames: FRAMES }).expect("a good window");
+    pool.add_window(Window {
+        first: FrameIndex(0),
+        frames: FRAMES,
+    })
+    .expect("a good window");
     pool
 }
 
@@ -33,19 +37,25 @@ fn bench(c: &mut Criterion) {
     let pool = std::cell::RefCell::new(pool());
     let mut ours = || {
         common::seconds(|| {
-            churn(&mut || pool.borrow_mut().alloc_one().expect("a free frame").0, &mut |f| {
-                let mut pool = pool.borrow_mut();
-                let retiring = pool.retire(FrameIndex(f));
-                pool.release(retiring);
-            });
+            churn(
+                &mut || pool.borrow_mut().alloc_one().expect("a free frame").0,
+                &mut |f| {
+                    let mut pool = pool.borrow_mut();
+                    let retiring = pool.retire(FrameIndex(f));
+                    pool.release(retiring);
+                },
+            );
         })
     };
     let set: std::cell::RefCell<BTreeSet<u32>> = std::cell::RefCell::new((0..FRAMES).collect());
     let mut tree = || {
         common::seconds(|| {
-            churn(&mut || set.borrow_mut().pop_first().expect("a free frame"), &mut |f| {
-                set.borrow_mut().insert(f);
-            });
+            churn(
+                &mut || set.borrow_mut().pop_first().expect("a free frame"),
+                &mut |f| {
+                    set.borrow_mut().insert(f);
+                },
+            );
         })
     };
     common::ratio("buddy/churn", "BTreeSet", 21, &mut ours, &mut tree);

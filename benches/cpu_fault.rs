@@ -48,12 +48,26 @@ fn cpu_fault(c: &mut Criterion) {
             bare.forget().expect("the mapping is there");
             touch(bare_base, order)
         };
-        common::ratio(&format!("cpu_fault/{case}/{PAGES} pages"), "bare handler", 21, &mut ours, &mut theirs);
+        common::ratio(
+            &format!("cpu_fault/{case}/{PAGES} pages"),
+            "bare handler",
+            21,
+            &mut ours,
+            &mut theirs,
+        );
         group.bench_function(case, |b| {
-            b.iter_custom(|n| (0..n).map(|_| std::time::Duration::from_secs_f64(ours())).sum());
+            b.iter_custom(|n| {
+                (0..n)
+                    .map(|_| std::time::Duration::from_secs_f64(ours()))
+                    .sum()
+            });
         });
         group.bench_function(format!("{case}/bare"), |b| {
-            b.iter_custom(|n| (0..n).map(|_| std::time::Duration::from_secs_f64(theirs())).sum());
+            b.iter_custom(|n| {
+                (0..n)
+                    .map(|_| std::time::Duration::from_secs_f64(theirs()))
+                    .sum()
+            });
         });
     }
 }

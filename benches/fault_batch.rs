@@ -23,24 +23,42 @@ const BARE: &str = "
 fn mark(@builtin(global_invocation_id) id: vec3<u32>) { atomicOr(&bits[id.x / 1024u], 1u); }";
 
 fn fault_batch(c: &mut Criterion) {
-    let device = match open(&WgpuOptions { device_memory: Some(8 << 20), ..WgpuOptions::default() }) {
+    let device = match open(&WgpuOptions {
+        device_memory: Some(8 << 20),
+        ..WgpuOptions::default()
+    }) {
         Ok(device) => device,
         Err(e) => return println!("skipped: {e}"),
     };
-    let geometry = Geometry { base: Va(1 << 40), len: 1 << 30, page: PageSize::default() };
+    let geometry = Geometry {
+        base: Va(1 << 40),
+        len: 1 << 30,
+        page: PageSize::default(),
+    };
     device.attach(geometry).expect("room for a page table");
     let kernel: Arc<dyn Kernel> =
         WgpuKernel::compile(&device, WGSL, None, &[]).expect("gather compiles");
-    let bound = vec![ByteRange::new(0, 4 * WORDS), ByteRange::new(4 * WORDS, 4 * WORDS)];
+    let bound = vec![
+        ByteRange::new(0, 4 * WORDS),
+        ByteRange::new(4 * WORDS, 4 * WORDS),
+    ];
     let grid = [(WORDS / 64) as u32, 1, 1];
-    let launch = Launch { kernel, bound, values: Vec::new(), grid };
+    let launch = Launch {
+        kernel,
+        bound,
+        values: Vec::new(),
+        grid,
+    };
     let boxes = [GridBox::whole(grid)];
-    let bare = PlainKernel::prepare(&device, BARE, None, &[], &[4096], &[], grid).expect("mark compiles");
+    let bare =
+        PlainKernel::prepare(&device, BARE, None, &[], &[4096], &[], grid).expect("mark compiles");
     // Nothing is resident, so that every lane stops at its first load: what is timed is the round trip.
     let mut ours = || {
         common::seconds(|| {
             let reports = device.probe(&launch, &boxes).expect("the device is there");
-            assert!(reports[0].stopped && reports[0].touched[0].reads.len() as u64 == 4 * WORDS >> 16);
+            assert!(
+                reports[0].stopped && reports[0].touched[0].reads.len() as u64 == 4 * WORDS >> 16
+            );
         })
     };
     let mut theirs = || {
@@ -49,7 +67,13 @@ fn fault_batch(c: &mut Criterion) {
             bare.read(0).expect("the device is there");
         })
     };
-    common::ratio("fault_batch/round trip", "submit + map", 41, &mut ours, &mut theirs);
+    common::ratio(
+        "fault_batch/round trip",
+        "submit + map",
+        41,
+        &mut ours,
+        &mut theirs,
+    );
     c.bench_function("fault_batch/round trip", |b| b.iter(&mut ours));
     c.bench_function("fault_batch/bare", |b| b.iter(&mut theirs));
 }

@@ -20,7 +20,9 @@ impl Plain {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = backend;
         let instance = wgpu::Instance::new(descriptor);
-        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default())).ok()?;
+        let adapter =
+            pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+                .ok()?;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             required_limits: adapter.limits(),
             ..Default::default()
@@ -37,11 +39,19 @@ impl Plain {
         use wgpu::BufferUsages as U;
         let buffer = make(U::STORAGE | U::COPY_DST | U::COPY_SRC);
         let staging = make(U::MAP_READ | U::COPY_DST);
-        Some(Self { device, queue, buffer, staging, data: vec![1; BYTES] })
+        Some(Self {
+            device,
+            queue,
+            buffer,
+            staging,
+            data: vec![1; BYTES],
+        })
     }
 
     fn wait(&self) {
-        self.device.poll(wgpu::PollType::wait_indefinitely()).expect("the device is there");
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .expect("the device is there");
     }
 
     fn write(&self) {
@@ -51,12 +61,20 @@ impl Plain {
     }
 
     fn read(&mut self) {
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&self.buffer, 0, &self.staging, 0, BYTES as u64);
         self.queue.submit([encoder.finish()]);
-        self.staging.slice(..).map_async(wgpu::MapMode::Read, |r| r.expect("mappable"));
+        self.staging
+            .slice(..)
+            .map_async(wgpu::MapMode::Read, |r| r.expect("mappable"));
         self.wait();
-        let view = self.staging.slice(..).get_mapped_range().expect("it is mapped");
+        let view = self
+            .staging
+            .slice(..)
+            .get_mapped_range()
+            .expect("it is mapped");
         self.data.copy_from_slice(&view);
         drop(view);
         self.staging.unmap();
@@ -64,10 +82,18 @@ impl Plain {
 }
 
 fn migration(c: &mut Criterion) {
-    let Some(gm) = common::gpu(|b| b.device_memory(80 << 20)) else { return };
+    let Some(gm) = common::gpu(|b| b.device_memory(80 << 20)) else {
+        return;
+    };
     let device = gm.device(0).expect("it has one");
-    let backend = if device.info().backend == "gl" { wgpu::Backends::GL } else { wgpu::Backends::PRIMARY };
-    let Some(plain) = Plain::open(backend) else { return };
+    let backend = if device.info().backend == "gl" {
+        wgpu::Backends::GL
+    } else {
+        wgpu::Backends::PRIMARY
+    };
+    let Some(plain) = Plain::open(backend) else {
+        return;
+    };
     let plain = std::cell::RefCell::new(plain);
     let mut v = gm.alloc::<u32>(BYTES / 4).expect("room");
     let touch = gm
@@ -100,7 +126,9 @@ fn migration(c: &mut Criterion) {
     });
 
     let mut group = c.benchmark_group("migration");
-    group.sample_size(10).throughput(criterion::Throughput::Bytes(BYTES as u64));
+    group
+        .sample_size(10)
+        .throughput(criterion::Throughput::Bytes(BYTES as u64));
     group.bench_function("write_buffer", |b| b.iter(|| plain.borrow().write()));
 }
 

@@ -37,8 +37,18 @@ fn main() -> Result<(), gmem::Error> {
 
     let right = (0..n).all(|i| total[i] == (i % 1000) as f32 * (i % 7) as f32);
     let stats = gm.stats();
-    println!("data {} MiB, device memory {} MiB", 3 * n * 4 >> 20, device_memory >> 20);
-    println!("{} passes, {} evictions, right: {right}", report.passes, stats.counts.evictions);
-    println!("peak device memory {} bytes", stats.devices[0].1.peak_windows);
+    println!(
+        "data {} MiB, device memory {} MiB",
+        3 * n * 4 >> 20,
+        device_memory >> 20
+    );
+    println!(
+        "{} passes, {} evictions, right: {right}",
+        report.passes, stats.counts.evictions
+    );
+    println!(
+        "peak device memory {} bytes",
+        stats.devices[0].1.peak_windows
+    );
     Ok(())
 }

@@ -30,7 +30,10 @@ fn main() -> Result<(), gmem::Error> {
         // SAFETY: `malloc` gave room for a node, aligned to 16, and nobody else knows of it.
         unsafe { node.write(Node { value, next: head }) };
         head = node;
-        (low, high) = (low.min(node as usize), high.max(node as usize + size_of::<Node>()));
+        (low, high) = (
+            low.min(node as usize),
+            high.max(node as usize + size_of::<Node>()),
+        );
     }
 
     // Each workgroup walks on from where the one before it stopped: a cursor and a sum, in shared memory too.
@@ -51,12 +54,20 @@ fn main() -> Result<(), gmem::Error> {
     let kernel = gm.kernel_of(&gm.device(0)?, Arc::new(walk));
     for _ in 0..count.div_ceil(1000) {
         // SAFETY: no reference into the nodes exists, and they are not freed before the launch is over.
-        unsafe { kernel.launch([1, 1, 1]).bind_raw("nodes", low as *const u8, high - low) }
-            .bind("state", &mut state)
-            .run()?;
+        unsafe {
+            kernel
+                .launch([1, 1, 1])
+                .bind_raw("nodes", low as *const u8, high - low)
+        }
+        .bind("state", &mut state)
+        .run()?;
     }
 
     println!("sum {} (expected {})", state[1], count * (count - 1) / 2);
-    println!("{} pages faulted in, {} evicted", gm.stats().counts.device_faults, gm.stats().counts.evictions);
+    println!(
+        "{} pages faulted in, {} evicted",
+        gm.stats().counts.device_faults,
+        gm.stats().counts.evictions
+    );
     Ok(())
 }

@@ -131,17 +131,25 @@ impl Builder {
                 .iter()
                 .map(|&bytes| gmem_host::open_with(bytes, self.host, self.host_options))
                 .find(|r| !matches!(r, Err(hal::HostError::OutOfMemory { .. })))
-                .unwrap_or_else(|| gmem_host::open_with(RESERVE >> 10, self.host, self.host_options))?,
+                .unwrap_or_else(|| {
+                    gmem_host::open_with(RESERVE >> 10, self.host, self.host_options)
+                })?,
         };
         let gm = Gmem::over(opened, page, self.policy, self.placement, self.seed)?;
         match self.device {
             DeviceChoice::Gpu(adapter) => {
-                let options =
-                    WgpuOptions { adapter, device_memory: self.device_memory, ..WgpuOptions::default() };
+                let options = WgpuOptions {
+                    adapter,
+                    device_memory: self.device_memory,
+                    ..WgpuOptions::default()
+                };
                 gm.attach_engine(Engine::Gpu(gmem_wgpu::open(&options)?))?;
             }
             DeviceChoice::Simulated => {
-                let mut options = SimOptions { seed: self.seed, ..SimOptions::default() };
+                let mut options = SimOptions {
+                    seed: self.seed,
+                    ..SimOptions::default()
+                };
                 if let Some(bytes) = self.device_memory {
                     options.capacity_bytes = bytes;
                 }

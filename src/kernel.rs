@@ -64,7 +64,9 @@ impl Kernel {
         overrides: &[(String, f64)],
     ) -> Result<Self, Error> {
         let Engine::Gpu(gpu) = &device.engine else {
-            return Err(Error::NoWgsl { device: device.info().name.clone() });
+            return Err(Error::NoWgsl {
+                device: device.info().name.clone(),
+            });
         };
         let kernel = WgpuKernel::new(gpu, wgsl, entry, overrides)?;
         let entry = kernel.entry();
@@ -94,10 +96,21 @@ impl Kernel {
             })
             .collect();
         let workgroup_size = entry.workgroup_size;
-        Ok(Self { inner: Arc::clone(&gm.inner), node: device.node, device: kernel, storage, uniforms, workgroup_size })
+        Ok(Self {
+            inner: Arc::clone(&gm.inner),
+            node: device.node,
+            device: kernel,
+            storage,
+            uniforms,
+            workgroup_size,
+        })
     }
 
-    pub(crate) fn from_device(gm: &Gmem, device: &DeviceHandle, kernel: Arc<dyn DeviceKernel>) -> Self {
+    pub(crate) fn from_device(
+        gm: &Gmem,
+        device: &DeviceHandle,
+        kernel: Arc<dyn DeviceKernel>,
+    ) -> Self {
         let storage = (0u32..)
             .zip(kernel.bindings())
             .map(|(i, b)| StorageInfo {

@@ -61,7 +61,12 @@ impl Element {
         }
     }
 
-    const RAW: Self = Self { name: "raw memory", bytes: 1, scalar: None, any: true };
+    const RAW: Self = Self {
+        name: "raw memory",
+        bytes: 1,
+        scalar: None,
+        any: true,
+    };
 
     fn fits(&self, binding: &StorageInfo) -> bool {
         if self.any || binding.element == "bytes" {
@@ -73,7 +78,10 @@ impl Element {
             (Some(given), Some(expected)) => given == expected && !self.is_packed_vec3(binding),
             // A struct of ours: it has to be one of theirs, or the whole.
             (None, _) => match binding.stride {
-                Some(stride) => self.bytes.is_multiple_of(stride as usize) || self.bytes >= binding.min_bytes as usize,
+                Some(stride) => {
+                    self.bytes.is_multiple_of(stride as usize)
+                        || self.bytes >= binding.min_bytes as usize
+                }
                 None => self.bytes >= binding.min_bytes as usize || self.bytes == 4,
             },
             // Plain words for a struct of several kinds: the user packs it.
@@ -124,7 +132,10 @@ impl<T: Pod> Vector<T> {
     /// Some of its elements, to be bound for reading and writing.
     #[must_use]
     pub fn part_mut(&mut self, elements: Range<usize>) -> Binding<'_> {
-        Binding { writable: true, ..self.part(elements) }
+        Binding {
+            writable: true,
+            ..self.part(elements)
+        }
     }
 }
 
@@ -176,7 +187,9 @@ impl<'a> Launch<'a> {
     /// freed, and CPU threads that touch them meanwhile expect what any racing thread would do.
     #[allow(unsafe_code)]
     pub unsafe fn bind_raw(mut self, name: &str, p: *const u8, bytes: usize) -> Self {
-        let gm = crate::Gmem { inner: Arc::clone(&self.kernel.inner) };
+        let gm = crate::Gmem {
+            inner: Arc::clone(&self.kernel.inner),
+        };
         let memory = Binding {
             inner: Some(Arc::clone(&self.kernel.inner)),
             range: gm.raw_range(p, bytes),
@@ -190,24 +203,50 @@ impl<'a> Launch<'a> {
 
     fn try_bind(&mut self, name: &str, memory: Binding<'a>) -> Result<(), Error> {
         let kernel = self.kernel;
-        let i = find(name, kernel.storage.iter().map(|s| (s.name.as_str(), s.slot))).ok_or_else(|| {
-            no_such(kernel, "storage binding", name, kernel.storage.iter().map(|s| s.name.as_str()))
+        let i = find(
+            name,
+            kernel.storage.iter().map(|s| (s.name.as_str(), s.slot)),
+        )
+        .ok_or_else(|| {
+            no_such(
+                kernel,
+                "storage binding",
+                name,
+                kernel.storage.iter().map(|s| s.name.as_str()),
+            )
         })?;
         let info = &kernel.storage[i];
         let (kernel_name, name) = (kernel.name().to_owned(), info.name.clone());
-        if memory.inner.is_some_and(|inner| !Arc::ptr_eq(&inner, &kernel.inner)) {
+        if memory
+            .inner
+            .is_some_and(|inner| !Arc::ptr_eq(&inner, &kernel.inner))
+        {
             return Err(Error::OtherSpace { name });
         }
         let range = memory.range?;
         if self.bound[i].is_some() {
-            return Err(Error::BoundTwice { kernel: kernel_name, name });
+            return Err(Error::BoundTwice {
+                kernel: kernel_name,
+                name,
+            });
         }
         if info.writes && !memory.writable {
-            return Err(Error::NotMutable { kernel: kernel_name, name });
+            return Err(Error::NotMutable {
+                kernel: kernel_name,
+                name,
+            });
         }
         if !memory.element.fits(info) {
-            let expected = info.stride.map_or_else(|| info.element.clone(), |_| format!("array<{}>", info.element));
-            return Err(Error::ElementType { kernel: kernel_name, name, expected, given: memory.element.name });
+            let expected = info.stride.map_or_else(
+                || info.element.clone(),
+                |_| format!("array<{}>", info.element),
+            );
+            return Err(Error::ElementType {
+                kernel: kernel_name,
+                name,
+                expected,
+                given: memory.element.name,
+            });
         }
         if range.len < u64::from(info.min_bytes) {
             return Err(Error::Size {
@@ -220,7 +259,12 @@ impl<'a> Launch<'a> {
         let align = info.align.max(1);
         let va = kernel.inner.space.geometry().va(range.offset);
         if !va.0.is_multiple_of(u64::from(align)) {
-            return Err(Error::Misaligned { kernel: kernel_name, name, va, align });
+            return Err(Error::Misaligned {
+                kernel: kernel_name,
+                name,
+                va,
+                align,
+            });
         }
         self.bound[i] = Some(range);
         Ok(())
@@ -239,17 +283,38 @@ impl<'a> Launch<'a> {
 
     fn try_uniform(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let kernel = self.kernel;
-        let i = find(name, kernel.uniforms.iter().map(|u| (u.name.as_str(), u.slot)))
-            .ok_or_else(|| no_such(kernel, "uniform", name, kernel.uniforms.iter().map(|u| u.name.as_str())))?;
+        let i = find(
+            name,
+            kernel.uniforms.iter().map(|u| (u.name.as_str(), u.slot)),
+        )
+        .ok_or_else(|| {
+            no_such(
+                kernel,
+                "uniform",
+                name,
+                kernel.uniforms.iter().map(|u| u.name.as_str()),
+            )
+        })?;
         let info = &kernel.uniforms[i];
         let (kernel_name, name) = (kernel.name().to_owned(), info.name.clone());
-        let data_end = info.leaves.last().map_or(info.bytes, |l| l.offset + u32::from(l.scalar.width));
+        let data_end = info
+            .leaves
+            .last()
+            .map_or(info.bytes, |l| l.offset + u32::from(l.scalar.width));
         let given = bytes.len() as u64;
         if given < u64::from(data_end) || given > u64::from(info.bytes) {
-            return Err(Error::Size { kernel: kernel_name, name, expected: info.bytes.into(), given });
+            return Err(Error::Size {
+                kernel: kernel_name,
+                name,
+                expected: info.bytes.into(),
+                given,
+            });
         }
         if self.values[i].is_some() {
-            return Err(Error::BoundTwice { kernel: kernel_name, name });
+            return Err(Error::BoundTwice {
+                kernel: kernel_name,
+                name,
+            });
         }
         let mut value = bytes.to_vec();
         value.resize(info.bytes as usize, 0);
@@ -288,9 +353,18 @@ impl<'a> Launch<'a> {
             })?);
         }
         values.extend(self.extra_values);
-        let launch = gmem_hal::Launch { kernel: Arc::clone(&kernel.device), bound, values, grid: self.grid };
+        let launch = gmem_hal::Launch {
+            kernel: Arc::clone(&kernel.device),
+            bound,
+            values,
+            grid: self.grid,
+        };
         let handle = kernel.inner.space.launch(kernel.node, launch)?;
-        Ok(Running { handle, _inner: Arc::clone(&kernel.inner), lent: PhantomData })
+        Ok(Running {
+            handle,
+            _inner: Arc::clone(&kernel.inner),
+            lent: PhantomData,
+        })
     }
 
     /// Runs it and waits.
@@ -331,7 +405,9 @@ impl Future for Running<'_> {
 
 /// The index of a variable, by name or as `GROUP.BINDING`.
 fn find<'n>(name: &str, variables: impl Iterator<Item = (&'n str, (u32, u32))>) -> Option<usize> {
-    let slot = name.split_once('.').and_then(|(g, b)| Some((g.parse().ok()?, b.parse().ok()?)));
+    let slot = name
+        .split_once('.')
+        .and_then(|(g, b)| Some((g.parse().ok()?, b.parse().ok()?)));
     let mut variables = variables;
     variables.position(|(n, s)| n == name || Some(s) == slot)
 }
@@ -347,6 +423,10 @@ fn no_such<'n>(
         kernel: kernel.name().to_owned(),
         kind,
         name: name.to_owned(),
-        available: if available.is_empty() { "none".to_owned() } else { available.join(", ") },
+        available: if available.is_empty() {
+            "none".to_owned()
+        } else {
+            available.join(", ")
+        },
     }
 }

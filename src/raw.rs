@@ -27,9 +27,17 @@ impl Gmem {
     /// Memory for `count` elements of `bytes` bytes, all zero. Null when there is no room or the product overflows.
     #[must_use]
     pub fn calloc(&self, count: usize, bytes: usize) -> *mut u8 {
-        let Some(total) = count.checked_mul(bytes) else { return core::ptr::null_mut() };
+        let Some(total) = count.checked_mul(bytes) else {
+            return core::ptr::null_mut();
+        };
         let p = self.malloc(total);
         if !p.is_null() {
+            // A slot used before may be on a device still; where touches are not noticed it must come home first.
+            if self.touch(p, total, true).is_err() {
+                // SAFETY: it was given a moment ago, and nobody else knows of it.
+                let _ = unsafe { self.free(p) };
+                return core::ptr::null_mut();
+            }
             // SAFETY: `malloc` gave `total` bytes that nobody else knows of.
             unsafe { core::ptr::write_bytes(p, 0, total) };
         }
@@ -47,7 +55,10 @@ impl Gmem {
         if p.is_null() {
             return Ok(());
         }
-        Ok(self.inner.heap.free(&self.inner.space, Va(p.expose_provenance() as u64))?)
+        Ok(self
+            .inner
+            .heap
+            .free(&self.inner.space, Va(p.expose_provenance() as u64))?)
     }
 
     /// Moves an allocation to one of `bytes` bytes, keeping what fits; in place where its slot is large enough.
@@ -75,10 +86,19 @@ impl Gmem {
         if new.is_null() {
             return Ok(new);
         }
+        let kept = usable.min(bytes);
+        if let Err(e) = self
+            .touch(p, kept, false)
+            .and_then(|()| self.touch(new, kept, true))
+        {
+            // SAFETY: it was given a moment ago, and nobody else knows of it.
+            unsafe { self.free(new)? };
+            return Err(e);
+        }
         // SAFETY: both are live allocations of at least that many bytes, and do not overlap; the caller promises that the old
         // one is not in use.
         unsafe {
-            core::ptr::copy_nonoverlapping(p, new, usable.min(bytes));
+            core::ptr::copy_nonoverlapping(p, new, kept);
             self.free(p)?;
         }
         Ok(new)
@@ -90,7 +110,10 @@ impl Gmem {
     /// When it is not one.
     #[doc(alias = "malloc_usable_size")]
     pub fn usable(&self, p: *const u8) -> Result<usize, Error> {
-        Ok(self.inner.heap.usable(&self.inner.space, Va(p.expose_provenance() as u64))? as usize)
+        Ok(self
+            .inner
+            .heap
+            .usable(&self.inner.space, Va(p.expose_provenance() as u64))? as usize)
     }
 
     /// Brings the bytes at a pointer home, with the right to write them if `write`: what an access needs first where touches
@@ -101,17 +124,29 @@ impl Gmem {
     pub fn touch(&self, p: *const u8, bytes: usize, write: bool) -> Result<(), Error> {
         let range = self.raw_range(p, bytes)?;
         let access = if write { Access::Write } else { Access::Read };
-        Ok(self.inner.space.bring_home(range, access, Cause::UserCopy)?)
+        Ok(self
+            .inner
+            .space
+            .bring_home(range, access, Cause::UserCopy)?)
     }
 
     /// The bytes at a pointer, from the base of the space.
     pub(crate) fn raw_range(&self, p: *const u8, bytes: usize) -> Result<ByteRange, Error> {
         let va = Va(p.expose_provenance() as u64);
         let region = self.inner.space.region_of(va)?;
-        let offset = self.inner.space.geometry().offset_of(va).ok_or(AddressError::Unknown { va })?;
+        let offset = self
+            .inner
+            .space
+            .geometry()
+            .offset_of(va)
+            .ok_or(AddressError::Unknown { va })?;
         let end = offset.checked_add(bytes as u64);
         if end.is_none_or(|end| end > region.range().end()) {
-            return Err(MoveError::Address(AddressError::Interior { va, start: region.va() }).into());
+            return Err(MoveError::Address(AddressError::Interior {
+                va,
+                start: region.va(),
+            })
+            .into());
         }
         Ok(ByteRange::new(offset, bytes as u64))
     }

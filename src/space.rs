@@ -103,7 +103,13 @@ impl Gmem {
         Builder::default()
     }
 
-    pub(crate) fn over(opened: Opened, page: PageSize, policy: PolicyKind, placement: Placement, seed: u64) -> Result<Self, Error> {
+    pub(crate) fn over(
+        opened: Opened,
+        page: PageSize,
+        policy: PolicyKind,
+        placement: Placement,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let space = AddressSpace::new(opened.host, page)?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -146,9 +152,20 @@ impl Gmem {
 
     pub(crate) fn attach_engine(&self, engine: Engine) -> Result<DeviceHandle, Error> {
         let policy = build(self.inner.policy, self.inner.seed);
-        let attached = self.inner.space.attach(engine.device(), policy, self.inner.placement)?;
-        let handle = DeviceHandle { node: attached.node, engine, info: attached.info };
-        self.inner.devices.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(handle.clone());
+        let attached = self
+            .inner
+            .space
+            .attach(engine.device(), policy, self.inner.placement)?;
+        let handle = DeviceHandle {
+            node: attached.node,
+            engine,
+            info: attached.info,
+        };
+        self.inner
+            .devices
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(handle.clone());
         Ok(handle)
     }
 
@@ -157,7 +174,11 @@ impl Gmem {
     /// # Errors
     /// When there are not as many.
     pub fn device(&self, index: usize) -> Result<DeviceHandle, Error> {
-        let devices = self.inner.devices.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let devices = self
+            .inner
+            .devices
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         devices.get(index).cloned().ok_or(Error::NoDevice { index })
     }
 
@@ -211,10 +232,17 @@ impl Gmem {
     /// What happened so far, and what is held now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let devices = self.inner.devices.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let devices = self
+            .inner
+            .devices
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         Stats {
             counts: self.inner.space.counts(),
-            devices: devices.iter().filter_map(|d| self.inner.space.device(d.node)).collect(),
+            devices: devices
+                .iter()
+                .filter_map(|d| self.inner.space.device(d.node))
+                .collect(),
             regions: self.inner.space.regions(),
             metadata_bytes: self.inner.space.metadata_bytes(),
         }

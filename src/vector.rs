@@ -25,10 +25,20 @@ pub struct Vector<T> {
 
 impl<T: Pod> Vector<T> {
     pub(crate) fn new(gm: &Gmem, len: usize) -> Result<Self, Error> {
-        let bytes =
-            len.checked_mul(size_of::<T>()).ok_or(Error::TooMany { elements: len, bytes: size_of::<T>() })?;
-        let region = gm.inner.space.allocate(bytes as u64, align_of::<T>() as u64)?;
-        Ok(Self { inner: Arc::clone(&gm.inner), region, len, element: PhantomData })
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(Error::TooMany {
+            elements: len,
+            bytes: size_of::<T>(),
+        })?;
+        let region = gm
+            .inner
+            .space
+            .allocate(bytes as u64, align_of::<T>() as u64)?;
+        Ok(Self {
+            inner: Arc::clone(&gm.inner),
+            region,
+            len,
+            element: PhantomData,
+        })
     }
 
     /// The address of the first element: the same on the CPU and in every device's page table.
@@ -50,7 +60,11 @@ impl<T: Pod> Vector<T> {
     /// The bytes of some elements, from the base of the space.
     pub(crate) fn byte_range(&self, elements: Range<usize>) -> Result<ByteRange, Error> {
         if elements.start > elements.end || elements.end > self.len {
-            return Err(Error::OutOfRange { start: elements.start, end: elements.end, len: self.len });
+            return Err(Error::OutOfRange {
+                start: elements.start,
+                end: elements.end,
+                len: self.len,
+            });
         }
         let size = size_of::<T>() as u64;
         Ok(ByteRange::new(
@@ -63,7 +77,9 @@ impl<T: Pod> Vector<T> {
         let range = self.byte_range(elements)?;
         self.region.wait(access);
         if self.inner.space.host().mechanism() == HostMechanism::Explicit {
-            self.inner.space.bring_home(range, access, Cause::UserCopy)?;
+            self.inner
+                .space
+                .bring_home(range, access, Cause::UserCopy)?;
         }
         Ok(self.inner.space.geometry().va(range.offset))
     }
@@ -96,7 +112,11 @@ impl<T: Pod> Vector<T> {
     /// # Errors
     /// When the device failed.
     pub fn prefetch(&self, device: &DeviceHandle) -> Result<(), Error> {
-        Ok(self.inner.space.prefetch(device.node, self.byte_range(0..self.len)?)?.wait()?)
+        Ok(self
+            .inner
+            .space
+            .prefetch(device.node, self.byte_range(0..self.len)?)?
+            .wait()?)
     }
 
     /// Brings the vector home before the CPU needs it.
@@ -105,7 +125,11 @@ impl<T: Pod> Vector<T> {
     /// When the only copy of a page is lost.
     pub fn prefetch_host(&self) -> Result<(), Error> {
         self.region.wait(Access::Read);
-        Ok(self.inner.space.bring_home(self.byte_range(0..self.len)?, Access::Read, Cause::Prefetch)?)
+        Ok(self.inner.space.bring_home(
+            self.byte_range(0..self.len)?,
+            Access::Read,
+            Cause::Prefetch,
+        )?)
     }
 
     /// Takes the vector away from a device; what only it has goes home.
@@ -113,7 +137,11 @@ impl<T: Pod> Vector<T> {
     /// # Errors
     /// When the device failed.
     pub fn evict(&self, device: &DeviceHandle) -> Result<(), Error> {
-        Ok(self.inner.space.evict(device.node, self.byte_range(0..self.len)?)?.wait()?)
+        Ok(self
+            .inner
+            .space
+            .evict(device.node, self.byte_range(0..self.len)?)?
+            .wait()?)
     }
 
     /// Forgets the content: it reads as zero and costs nothing.
@@ -141,7 +169,11 @@ impl<T: Pod> Vector<T> {
         let geometry = self.inner.space.geometry();
         let pages = geometry.pages_of(self.region.range());
         pages
-            .filter_map(|p| self.inner.space.query(geometry.va(p << geometry.page.shift())))
+            .filter_map(|p| {
+                self.inner
+                    .space
+                    .query(geometry.va(p << geometry.page.shift()))
+            })
             .collect()
     }
 }
@@ -181,7 +213,13 @@ impl<T> Vector<T> {
 
 impl<T: Pod + core::fmt::Debug> core::fmt::Debug for Vector<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Vector<{}>[{}] at {}", core::any::type_name::<T>(), self.len, self.va())
+        write!(
+            f,
+            "Vector<{}>[{}] at {}",
+            core::any::type_name::<T>(),
+            self.len,
+            self.va()
+        )
     }
 }
 

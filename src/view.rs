@@ -26,7 +26,9 @@ pub(crate) unsafe fn shared<'a, T: Pod>(va: Va, len: usize) -> &'a [T] {
 /// As [`shared`], and until `'a` ends nobody else reads these elements either.
 pub(crate) unsafe fn exclusive<'a, T: Pod>(va: Va, len: usize) -> &'a mut [T] {
     // SAFETY: as in `shared`, and the caller vouches that the access is exclusive.
-    unsafe { core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(va.0 as usize), len) }
+    unsafe {
+        core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(va.0 as usize), len)
+    }
 }
 
 /// A pointer to an address of the space.

@@ -29,7 +29,10 @@ struct Masks {
 impl Masks {
     fn new(masks: usize, pages: usize) -> Self {
         let stride = pages.div_ceil(64);
-        Self { words: vec![0; stride * masks].into_boxed_slice(), stride }
+        Self {
+            words: vec![0; stride * masks].into_boxed_slice(),
+            stride,
+        }
     }
 
     fn get(&self, mask: usize, page: usize) -> bool {
@@ -46,7 +49,9 @@ impl Masks {
     }
 
     fn is_clear(&self, mask: usize) -> bool {
-        self.words[mask * self.stride..][..self.stride].iter().all(|&w| w == 0)
+        self.words[mask * self.stride..][..self.stride]
+            .iter()
+            .all(|&w| w == 0)
     }
 }
 
@@ -81,7 +86,11 @@ pub(crate) struct BlockState {
 
 impl BlockState {
     fn new(pages: usize) -> Self {
-        Self { host: Masks::new(HOST_MASKS, pages), devices: Vec::new(), pages }
+        Self {
+            host: Masks::new(HOST_MASKS, pages),
+            devices: Vec::new(),
+            pages,
+        }
     }
 
     fn part(&self, node: NodeId) -> Option<&DevicePart> {
@@ -89,20 +98,27 @@ impl BlockState {
     }
 
     fn part_mut(&mut self, node: NodeId) -> &mut DevicePart {
-        let i = self.devices.iter().position(|p| p.node == node).unwrap_or_else(|| {
-            self.devices.push(DevicePart {
-                node,
-                masks: Masks::new(DEVICE_MASKS, self.pages),
-                frames: vec![0; self.pages].into_boxed_slice(),
+        let i = self
+            .devices
+            .iter()
+            .position(|p| p.node == node)
+            .unwrap_or_else(|| {
+                self.devices.push(DevicePart {
+                    node,
+                    masks: Masks::new(DEVICE_MASKS, self.pages),
+                    frames: vec![0; self.pages].into_boxed_slice(),
+                });
+                self.devices.len() - 1
             });
-            self.devices.len() - 1
-        });
         &mut self.devices[i]
     }
 
     /// The mapping of a page.
     pub(crate) fn mapping(&self, page: usize) -> Mapping {
-        let mut m = Mapping { host_mapped: self.host.get(HOST_MAPPED, page), ..Mapping::NIL };
+        let mut m = Mapping {
+            host_mapped: self.host.get(HOST_MAPPED, page),
+            ..Mapping::NIL
+        };
         if self.host.get(HOST_VALID, page) {
             m.valid = NodeSet::of(NodeId::HOST);
         }
@@ -125,7 +141,8 @@ impl BlockState {
         debug_assert!(m.is_consistent(), "{m:?}");
         self.host.set(HOST_VALID, page, m.valid.has(NodeId::HOST));
         self.host.set(HOST_MAPPED, page, m.host_mapped);
-        self.host.set(HOST_WRITER, page, m.writer == Some(NodeId::HOST));
+        self.host
+            .set(HOST_WRITER, page, m.writer == Some(NodeId::HOST));
         for node in m.valid.iter().filter(|&n| n != NodeId::HOST) {
             self.part_mut(node);
         }
@@ -150,7 +167,9 @@ impl BlockState {
     /// The frame that holds a device's valid copy of a page.
     pub(crate) fn frame(&self, node: NodeId, page: usize) -> Option<FrameIndex> {
         let part = self.part(node)?;
-        part.masks.get(VALID, page).then(|| FrameIndex(part.frames[page]))
+        part.masks
+            .get(VALID, page)
+            .then(|| FrameIndex(part.frames[page]))
     }
 
     pub(crate) fn set_frame(&mut self, node: NodeId, page: usize, frame: FrameIndex) {
@@ -176,21 +195,29 @@ impl BlockState {
     pub(crate) fn claimed(&self, node: NodeId, page: usize) -> Option<Access> {
         let part = self.part(node)?;
         part.masks.get(CLAIMED, page).then(|| {
-            if part.masks.get(CLAIMED_WRITE, page) { Access::Write } else { Access::Read }
+            if part.masks.get(CLAIMED_WRITE, page) {
+                Access::Write
+            } else {
+                Access::Read
+            }
         })
     }
 
     /// Whether a node's access to a page has to wait for another device's pass.
     pub(crate) fn conflicts(&self, node: NodeId, page: usize, access: Access) -> bool {
-        self.devices.iter().filter(|part| part.node != node).any(|part| {
-            part.masks.get(CLAIMED, page)
-                && (access == Access::Write || part.masks.get(CLAIMED_WRITE, page))
-        })
+        self.devices
+            .iter()
+            .filter(|part| part.node != node)
+            .any(|part| {
+                part.masks.get(CLAIMED, page)
+                    && (access == Access::Write || part.masks.get(CLAIMED_WRITE, page))
+            })
     }
 
     /// Drops the part of a device that has nothing here any more.
     pub(crate) fn tidy(&mut self, node: NodeId) {
-        self.devices.retain(|p| p.node != node || !(p.masks.is_clear(VALID) && p.masks.is_clear(CLAIMED)));
+        self.devices
+            .retain(|p| p.node != node || !(p.masks.is_clear(VALID) && p.masks.is_clear(CLAIMED)));
     }
 
     /// Bytes of metadata behind this block, all allocations counted.
@@ -199,7 +226,11 @@ impl BlockState {
         size_of::<Block>()
             + masks(&self.host)
             + self.devices.capacity() * size_of::<DevicePart>()
-            + self.devices.iter().map(|p| masks(&p.masks) + p.frames.len() * 4).sum::<usize>()
+            + self
+                .devices
+                .iter()
+                .map(|p| masks(&p.masks) + p.frames.len() * 4)
+                .sum::<usize>()
     }
 }
 
@@ -241,7 +272,9 @@ impl BlockTable {
     pub(crate) fn new(geometry: &Geometry) -> Self {
         let blocks = geometry.len.div_ceil(BLOCK_BYTES) as usize;
         Self {
-            chunks: (0..blocks.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect(),
+            chunks: (0..blocks.div_ceil(CHUNK))
+                .map(|_| OnceLock::new())
+                .collect(),
             pages_per_block: geometry.page.pages_per_block(),
         }
     }
@@ -252,7 +285,10 @@ impl BlockTable {
 
     /// The number of the block of a page, and the page's number inside it.
     pub(crate) fn locate(&self, page: u64) -> (u64, usize) {
-        (page / self.pages_per_block as u64, (page % self.pages_per_block as u64) as usize)
+        (
+            page / self.pages_per_block as u64,
+            (page % self.pages_per_block as u64) as usize,
+        )
     }
 
     /// A block, made if it was never touched.
@@ -269,21 +305,32 @@ impl BlockTable {
 
     /// A block, if it was ever touched.
     pub(crate) fn existing(&self, number: u64) -> Option<&Block> {
-        self.chunks.get(number as usize / CHUNK)?.get()?[number as usize % CHUNK].get().map(|b| &**b)
+        self.chunks.get(number as usize / CHUNK)?.get()?[number as usize % CHUNK]
+            .get()
+            .map(|b| &**b)
     }
 
     /// The numbers of the blocks that were ever touched.
     pub(crate) fn touched(&self) -> impl Iterator<Item = u64> + '_ {
-        self.chunks.iter().enumerate().filter_map(|(c, chunk)| Some((c, chunk.get()?))).flat_map(
-            |(c, chunk)| {
-                chunk.iter().enumerate().filter(|(_, b)| b.get().is_some()).map(move |(i, _)| (c * CHUNK + i) as u64)
-            },
-        )
+        self.chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(c, chunk)| Some((c, chunk.get()?)))
+            .flat_map(|(c, chunk)| {
+                chunk
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, b)| b.get().is_some())
+                    .map(move |(i, _)| (c * CHUNK + i) as u64)
+            })
     }
 
     /// Bytes of metadata: (of touched blocks, of the index over them).
     pub(crate) fn metadata_bytes(&self) -> (usize, usize) {
-        let blocks = self.touched().map(|n| self.block(n).lock().metadata_bytes()).sum();
+        let blocks = self
+            .touched()
+            .map(|n| self.block(n).lock().metadata_bytes())
+            .sum();
         let chunks = self.chunks.iter().filter(|c| c.get().is_some()).count();
         let index = self.chunks.len() * size_of::<OnceLock<Chunk>>()
             + chunks * CHUNK * size_of::<OnceLock<Box<Block>>>();
@@ -297,7 +344,11 @@ mod tests {
     use gmem_hal::{PageSize, Va};
 
     fn geometry(page: u64, len: u64) -> Geometry {
-        Geometry { base: Va(1 << 40), len, page: PageSize::new(page).unwrap() }
+        Geometry {
+            base: Va(1 << 40),
+            len,
+            page: PageSize::new(page).unwrap(),
+        }
     }
 
     #[test]
@@ -309,7 +360,11 @@ mod tests {
             for page in 0..32 {
                 state.set_mapping(
                     page,
-                    Mapping { valid: NodeSet::of(NodeId(1)), writer: Some(NodeId(1)), host_mapped: false },
+                    Mapping {
+                        valid: NodeSet::of(NodeId(1)),
+                        writer: Some(NodeId(1)),
+                        host_mapped: false,
+                    },
                 );
                 state.set_frame(NodeId(1), page, FrameIndex(page as u32));
                 state.claim(NodeId(1), page, Access::Write);
@@ -339,9 +394,21 @@ mod tests {
             let (a, b) = (NodeId(1), NodeId(2));
             let all = [
                 Mapping::NIL,
-                Mapping { valid: NodeSet::of(NodeId::HOST), writer: Some(NodeId::HOST), host_mapped: true },
-                Mapping { valid: NodeSet::of(a).with(b).with(NodeId::HOST), writer: None, host_mapped: true },
-                Mapping { valid: NodeSet::of(b), writer: Some(b), host_mapped: false },
+                Mapping {
+                    valid: NodeSet::of(NodeId::HOST),
+                    writer: Some(NodeId::HOST),
+                    host_mapped: true,
+                },
+                Mapping {
+                    valid: NodeSet::of(a).with(b).with(NodeId::HOST),
+                    writer: None,
+                    host_mapped: true,
+                },
+                Mapping {
+                    valid: NodeSet::of(b),
+                    writer: Some(b),
+                    host_mapped: false,
+                },
             ];
             for (i, m) in all.into_iter().cycle().take(pages * 4 + 1).enumerate() {
                 state.set_mapping(i % pages, m);

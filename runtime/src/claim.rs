@@ -56,8 +56,16 @@ impl Needs {
 
     /// Every page once, ascending, with the stronger access. The needs are normalized.
     pub(crate) fn pages(&self) -> Vec<(u64, Access)> {
-        let mut out: Vec<(u64, Access)> = self.writes.iter().flat_map(|r| r.clone().map(|p| (p, Access::Write))).collect();
-        out.extend(self.reads.iter().flat_map(|r| r.clone().map(|p| (p, Access::Read))));
+        let mut out: Vec<(u64, Access)> = self
+            .writes
+            .iter()
+            .flat_map(|r| r.clone().map(|p| (p, Access::Write)))
+            .collect();
+        out.extend(
+            self.reads
+                .iter()
+                .flat_map(|r| r.clone().map(|p| (p, Access::Read))),
+        );
         // Among equals the write comes first, and stays.
         out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
         out.dedup_by_key(|p| p.0);
@@ -66,8 +74,14 @@ impl Needs {
 
     /// From the first to the last page needed of a range; `None` when none is. The needs are normalized.
     pub(crate) fn within(&self, span: &Range<u64>) -> Option<Range<u64>> {
-        let inside = self.reads.iter().chain(&self.writes).filter(|r| r.start < span.end && span.start < r.end);
-        let bounds = inside.fold((u64::MAX, 0), |(lo, hi), r| (lo.min(r.start.max(span.start)), hi.max(r.end.min(span.end))));
+        let inside = self
+            .reads
+            .iter()
+            .chain(&self.writes)
+            .filter(|r| r.start < span.end && span.start < r.end);
+        let bounds = inside.fold((u64::MAX, 0), |(lo, hi), r| {
+            (lo.min(r.start.max(span.start)), hi.max(r.end.min(span.end)))
+        });
         (bounds.0 < bounds.1).then_some(bounds.0..bounds.1)
     }
 
@@ -79,13 +93,23 @@ impl Needs {
     }
 }
 
-/// Pages claimed for one device, ascending.
-#[derive(Debug, Default)]
-pub(crate) struct Claims {
+/// Pages claimed for one device, ascending. Dropping it ends the claims, so that nobody waits for a pass that failed.
+pub(crate) struct Claims<'a> {
+    context: &'a Context,
+    space: &'a Shared,
     pages: Vec<u64>,
 }
 
-impl Claims {
+impl<'a> Claims<'a> {
+    /// Nothing yet.
+    pub(crate) fn none(context: &'a Context, space: &'a Shared) -> Self {
+        Self {
+            context,
+            space,
+            pages: Vec::new(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
@@ -93,48 +117,63 @@ impl Claims {
     pub(crate) fn len(&self) -> usize {
         self.pages.len()
     }
+
+    /// Makes pages resident with the access needed and claims them, on top of what is held already.
+    ///
+    /// # Errors
+    /// Nothing new is claimed then.
+    /// LOCKING: no lock held; takes block locks and frames. Called by the device's worker alone.
+    pub(crate) fn extend(&mut self, needs: &Needs, cause: Cause) -> Result<(), MoveError> {
+        let fresh = self
+            .context
+            .claim(self.space, needs, cause, self.is_empty())?;
+        self.pages.extend(fresh);
+        self.pages.sort_unstable();
+        Ok(())
+    }
+
+    /// Ends all claims. `used`: a pass touched the pages.
+    /// LOCKING: takes block locks and frames.
+    pub(crate) fn end(&mut self, used: bool) {
+        let pages = std::mem::take(&mut self.pages);
+        self.context.let_go(self.space, &pages, used);
+    }
+}
+
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        self.end(false);
+    }
 }
 
 impl Context {
-    /// Makes pages resident with the access needed and claims them, on top of what `claims` holds already.
-    ///
-    /// # Errors
-    /// Nothing new is claimed then; `claims` is as before.
-    /// LOCKING: no lock held; takes block locks and frames. Called by the device's worker alone.
-    pub(crate) fn claim(
+    /// The pages newly claimed. `patient`: nothing is held yet, so waiting for other devices' passes is allowed.
+    fn claim(
         &self,
         space: &Shared,
         needs: &Needs,
         cause: Cause,
-        claims: &mut Claims,
-    ) -> Result<(), MoveError> {
+        patient: bool,
+    ) -> Result<Vec<u64>, MoveError> {
         let wanted = needs.pages();
         let capacity = self.capacity();
         if wanted.len() as u64 > capacity {
-            return Err(MoveError::TooLarge { needed: wanted.len() as u64, capacity });
+            return Err(MoveError::TooLarge {
+                needed: wanted.len() as u64,
+                capacity,
+            });
         }
         let mut fresh = Vec::new();
         let result = self
-            .take(space, &wanted, claims.is_empty(), &mut fresh)
+            .take(space, &wanted, patient, &mut fresh)
             .and_then(|todo| self.fetch(space, &todo, cause));
         match result {
-            Ok(()) => {
-                claims.pages.extend(fresh);
-                claims.pages.sort_unstable();
-                Ok(())
-            }
+            Ok(()) => Ok(fresh),
             Err(e) => {
                 self.let_go(space, &fresh, false);
                 Err(e)
             }
         }
-    }
-
-    /// Ends claims. `used`: a pass touched the pages.
-    /// LOCKING: takes block locks and frames.
-    pub(crate) fn unclaim(&self, space: &Shared, claims: &mut Claims, used: bool) {
-        let pages = std::mem::take(&mut claims.pages);
-        self.let_go(space, &pages, used);
     }
 
     fn let_go(&self, space: &Shared, pages: &[u64], used: bool) {
@@ -203,14 +242,22 @@ impl Context {
         }
         let frame_of = |page: u64| {
             let (number, i) = space.blocks.locate(page);
-            space.blocks.existing(number).and_then(|b| b.lock().frame(self.node, i))
+            space
+                .blocks
+                .existing(number)
+                .and_then(|b| b.lock().frame(self.node, i))
         };
         // Claimed pages do not change residency here behind our back, except that nobody else makes them resident either.
-        let missing: Vec<u64> = todo.iter().map(|t| t.0).filter(|&p| frame_of(p).is_none()).collect();
+        let missing: Vec<u64> = todo
+            .iter()
+            .map(|t| t.0)
+            .filter(|&p| frame_of(p).is_none())
+            .collect();
         let before = |page: u64| page.checked_sub(1).and_then(frame_of);
         let frames = self.allocate(space, &missing, before)?;
         add(&space.counters.device_faults, missing.len() as u64);
-        let mut spare: std::collections::VecDeque<(u64, FrameIndex)> = missing.into_iter().zip(frames).collect();
+        let mut spare: std::collections::VecDeque<(u64, FrameIndex)> =
+            missing.into_iter().zip(frames).collect();
         let batch = (BATCH_BYTES / space.geometry.page.bytes()).max(1) as usize;
         for part in todo.chunks(batch) {
             let mut locked = Locked::of_pages(space, part.iter().map(|t| t.0));
@@ -223,12 +270,18 @@ impl Context {
                         Access::Write => Event::Write(self.node),
                     },
                     cause,
-                    frame: (spare.front().map(|s| s.0) == Some(page)).then(|| spare.pop_front().expect("it is there").1),
+                    frame: (spare.front().map(|s| s.0) == Some(page))
+                        .then(|| spare.pop_front().expect("it is there").1),
                 })
                 .collect();
             if let Err(e) = migrate(space, &mut locked, &wants) {
                 drop(locked);
-                self.release(wants.iter().filter_map(|w| w.frame).chain(spare.into_iter().map(|s| s.1)));
+                self.release(
+                    wants
+                        .iter()
+                        .filter_map(|w| w.frame)
+                        .chain(spare.into_iter().map(|s| s.1)),
+                );
                 return Err(e);
             }
             self.pin(wants.iter().filter_map(|w| w.frame));
@@ -246,7 +299,9 @@ impl Context {
             match space.blocks.existing(page / per_block) {
                 Some(block) => {
                     let state = block.lock();
-                    out.extend((page..end).map(|p| state.frame(self.node, (p % per_block) as usize)));
+                    out.extend(
+                        (page..end).map(|p| state.frame(self.node, (p % per_block) as usize)),
+                    );
                 }
                 None => out.extend((page..end).map(|_| None)),
             }
@@ -269,7 +324,10 @@ mod tests {
         needs.add(20..20, Access::Write);
         needs.normalize();
         let pages = needs.pages();
-        assert_eq!(pages.iter().map(|p| p.0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+        assert_eq!(
+            pages.iter().map(|p| p.0).collect::<Vec<_>>(),
+            [3, 4, 5, 6, 7]
+        );
         assert_eq!(pages[1].1, Access::Write);
         assert!(pages.iter().filter(|p| p.1 == Access::Write).count() == 1);
         assert_eq!(needs.count(), 5);

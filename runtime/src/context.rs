@@ -44,7 +44,6 @@ pub(crate) struct Context {
     foreign_writes: AtomicU64,
 }
 
-
 impl Context {
     pub(crate) fn new(
         node: NodeId,
@@ -59,7 +58,16 @@ impl Context {
             device,
             info,
             placement,
-            memory: Ranked::new(Rank::Frames, u64::from(node.0), DeviceMemory { pool, policy, windows: Vec::new(), full: false }),
+            memory: Ranked::new(
+                Rank::Frames,
+                u64::from(node.0),
+                DeviceMemory {
+                    pool,
+                    policy,
+                    windows: Vec::new(),
+                    full: false,
+                },
+            ),
             lost: AtomicBool::new(false),
             foreign_writes: AtomicU64::new(0),
         }
@@ -99,7 +107,11 @@ impl Context {
     /// Frames that the device can give, as far as is known: fewer than it said once it gave no more windows.
     pub(crate) fn capacity(&self) -> u64 {
         let memory = self.memory.lock();
-        u64::from(if memory.full { memory.pool.counts().total() } else { self.info.max_frames })
+        u64::from(if memory.full {
+            memory.pool.counts().total()
+        } else {
+            self.info.max_frames
+        })
     }
 
     /// Binds new frames to the pages they were filled with.
@@ -151,7 +163,11 @@ impl Context {
         loop {
             let (free, full, total) = {
                 let memory = self.memory.lock();
-                (memory.pool.free() as usize, memory.full, memory.pool.counts().total())
+                (
+                    memory.pool.free() as usize,
+                    memory.full,
+                    memory.pool.counts().total(),
+                )
             };
             if free >= need || full || total >= self.info.max_frames {
                 return Ok(());
@@ -173,7 +189,10 @@ impl Context {
                 if self.memory.lock().pool.free() as usize >= need {
                     return Ok(());
                 }
-                return Err(MoveError::TooLarge { needed: need as u64, capacity: self.capacity() });
+                return Err(MoveError::TooLarge {
+                    needed: need as u64,
+                    capacity: self.capacity(),
+                });
             }
         }
     }
@@ -244,13 +263,26 @@ impl Context {
         hints.truncate(want);
         if hints.is_empty() {
             // A policy that knows nothing must not stop the system.
-            hints.extend(pool.used_frames().map(|(f, _)| f).filter(|&f| evictable(f)).take(want));
+            hints.extend(
+                pool.used_frames()
+                    .map(|(f, _)| f)
+                    .filter(|&f| evictable(f))
+                    .take(want),
+            );
         }
-        hints.into_iter().filter_map(|f| Some((pool.page_of(f)?, f))).collect()
+        hints
+            .into_iter()
+            .filter_map(|f| Some((pool.page_of(f)?, f)))
+            .collect()
     }
 
     /// Evicts every page of a sorted list that is here and not claimed.
-    pub(crate) fn evict(&self, space: &Shared, pages: &[u64], cause: Cause) -> Result<(), MoveError> {
+    pub(crate) fn evict(
+        &self,
+        space: &Shared,
+        pages: &[u64],
+        cause: Cause,
+    ) -> Result<(), MoveError> {
         let mut locked = Locked::of_pages(space, pages.iter().copied());
         let wants: Vec<Want> = pages
             .iter()
@@ -258,7 +290,12 @@ impl Context {
                 let (block, i) = locked.at(page);
                 block.frame(self.node, i).is_some() && block.claimed(self.node, i).is_none()
             })
-            .map(|&page| Want { page, event: Event::Evict(self.node), cause, frame: None })
+            .map(|&page| Want {
+                page,
+                event: Event::Evict(self.node),
+                cause,
+                frame: None,
+            })
             .collect();
         migrate(space, &mut locked, &wants)
     }
@@ -277,7 +314,10 @@ impl Context {
             let found = block.as_ref().and_then(|b| b.frame(self.node, i));
             // A touch may have been answered, and its move be committed only now: under the block's lock both sides stand still.
             if found != Some(frame) && self.memory.lock().pool.page_of(frame) == Some(page) {
-                return Err(format!("frame {} leaked: page {page} is in {found:?}", frame.0));
+                return Err(format!(
+                    "frame {} leaked: page {page} is in {found:?}",
+                    frame.0
+                ));
             }
         }
         Ok(())

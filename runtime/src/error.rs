@@ -10,7 +10,9 @@ pub enum AllocError {
     #[error("an allocation needs at least one byte")]
     Zero,
     /// The space has no free range that long.
-    #[error("no free range of {bytes} bytes in the address space ({free} bytes free): free something, or build the space with a larger reserve")]
+    #[error(
+        "no free range of {bytes} bytes in the address space ({free} bytes free): free something, or build the space with a larger reserve"
+    )]
     Exhausted {
         /// Bytes asked for.
         bytes: u64,
@@ -33,7 +35,9 @@ pub enum AllocError {
 #[non_exhaustive]
 pub enum AddressError {
     /// It lies in no region: it was freed, or never came from this space.
-    #[error("{va} is in no region of this address space: it was freed already, or it came from elsewhere")]
+    #[error(
+        "{va} is in no region of this address space: it was freed already, or it came from elsewhere"
+    )]
     Unknown {
         /// The address.
         va: Va,
@@ -59,7 +63,9 @@ pub enum MoveError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// More pages are needed at once than the device has frames.
-    #[error("{needed} pages are needed at once and the device has room for {capacity}: give it more memory")]
+    #[error(
+        "{needed} pages are needed at once and the device has room for {capacity}: give it more memory"
+    )]
     TooLarge {
         /// Pages needed at once.
         needed: u64,
@@ -79,7 +85,9 @@ pub enum MoveError {
 #[non_exhaustive]
 pub enum LaunchError {
     /// One workgroup touches more than the device's memory holds. Memory is as before that workgroup.
-    #[error("one workgroup of `{kernel}` touches {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages")]
+    #[error(
+        "one workgroup of `{kernel}` touches {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages"
+    )]
     FootprintTooLarge {
         /// The kernel.
         kernel: String,
@@ -91,13 +99,15 @@ pub enum LaunchError {
         needed_bytes: u64,
     },
     /// The kernel needs all of its bindings resident, and they do not fit.
-    #[error("`{kernel}` must run with all of its bindings resident ({reason}): {needed_bytes} bytes, and the device has room for {capacity_bytes}")]
+    #[error(
+        "`{kernel}` must run with all of its bindings resident ({reason}): {needed_bytes} bytes, and the device has room for {capacity_bytes}"
+    )]
     MustBeResident {
         /// The kernel.
         kernel: String,
         /// Why.
         reason: String,
-        /// Bytes of its bindings, in whole pages.
+        /// Device memory that would do: its bindings in whole pages, and the device's own guards.
         needed_bytes: u64,
         /// Bytes of frames there are.
         capacity_bytes: u64,
@@ -133,7 +143,9 @@ pub enum LaunchError {
         kernel: String,
     },
     /// A binding's region is pinned to the host, or another thread is freeing it.
-    #[error("the region at {va} is pinned to the host, or being freed: drop the pin before a launch that uses it")]
+    #[error(
+        "the region at {va} is pinned to the host, or being freed: drop the pin before a launch that uses it"
+    )]
     PinnedToHost {
         /// Where the region starts.
         va: Va,
@@ -144,6 +156,12 @@ pub enum LaunchError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Something in gmem, or in a kernel's own code, panicked. The space goes on.
+    #[error("internal error: {what}")]
+    Internal {
+        /// The panic's message.
+        what: String,
+    },
     /// The device was detached, or the space dropped, before the launch ran.
     #[error("the device was detached before the launch ran")]
     Detached,

@@ -14,7 +14,9 @@ pub(crate) struct Faults {
 
 impl Faults {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::downgrade(shared) }
+        Self {
+            shared: Arc::downgrade(shared),
+        }
     }
 }
 
@@ -28,7 +30,12 @@ impl CpuFaultSink for Faults {
         let shift = shared.geometry.page.shift();
         // Sorted by page, writes first: one service per page is enough for all that touched it.
         let mut order: Vec<usize> = (0..faults.len()).collect();
-        order.sort_unstable_by_key(|&i| (faults[i].offset >> shift, core::cmp::Reverse(faults[i].access)));
+        order.sort_unstable_by_key(|&i| {
+            (
+                faults[i].offset >> shift,
+                core::cmp::Reverse(faults[i].access),
+            )
+        });
         verdicts.resize(faults.len(), Verdict::Fail);
         let mut last: Option<(u64, Verdict)> = None;
         for i in order {
@@ -44,9 +51,14 @@ impl CpuFaultSink for Faults {
     }
 }
 
+/// How often a page is tried again before its thread gets a signal.
+const RETRIES: usize = 3;
+
 /// Serves one page and, when touches are sequential, the pages after it in its block.
 fn serve_one(shared: &Shared, offset: u64, access: Access) -> Verdict {
-    let Some(region) = shared.regions.lock().at_offset(offset) else { return Verdict::Fail };
+    let Some(region) = shared.regions.lock().at_offset(offset) else {
+        return Verdict::Fail;
+    };
     let page = offset >> shared.geometry.page.shift();
     let (number, i) = shared.blocks.locate(page);
     let per_block = shared.blocks.pages_per_block() as u64;
@@ -59,11 +71,14 @@ fn serve_one(shared: &Shared, offset: u64, access: Access) -> Verdict {
         .min(page + window);
     match shared.host_access(number, page..end, access, Cause::Demand, Some(page + 1)) {
         Ok(()) => Verdict::Resume,
-        // What failed may have been a neighbour.
-        Err(_) if end > page + 1 => match shared.host_access(number, page..page + 1, access, Cause::Demand, None) {
-            Ok(()) => Verdict::Resume,
-            Err(_) => Verdict::Fail,
-        },
-        Err(_) => Verdict::Fail,
+        // What failed may have been a neighbour, or may pass: the thread has nobody to tell, so try some more.
+        Err(_) => {
+            let again = || shared.host_access(number, page..page + 1, access, Cause::Demand, None);
+            if (0..RETRIES).any(|_| again().is_ok()) {
+                Verdict::Resume
+            } else {
+                Verdict::Fail
+            }
+        }
     }
 }

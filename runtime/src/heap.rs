@@ -32,7 +32,13 @@ struct Slab {
 impl Slab {
     fn new(slot_bytes: u64) -> Self {
         let slots = (BLOCK_BYTES / slot_bytes) as usize;
-        Self { slot_bytes, used: vec![0; slots.div_ceil(64)].into_boxed_slice(), free: Vec::new(), fresh: 0, live: 0 }
+        Self {
+            slot_bytes,
+            used: vec![0; slots.div_ceil(64)].into_boxed_slice(),
+            free: Vec::new(),
+            fresh: 0,
+            live: 0,
+        }
     }
 
     fn slots(&self) -> u32 {
@@ -81,12 +87,15 @@ pub struct Heap {
 
 impl Default for Heap {
     fn default() -> Self {
-        Self { slabs: Ranked::new(Rank::Heap, 0, Slabs::default()) }
+        Self {
+            slabs: Ranked::new(Rank::Heap, 0, Slabs::default()),
+        }
     }
 }
 
 fn class_of(bytes: u64) -> usize {
-    (bytes.max(SMALL_MIN).next_power_of_two().trailing_zeros() - SMALL_MIN.trailing_zeros()) as usize
+    (bytes.max(SMALL_MIN).next_power_of_two().trailing_zeros() - SMALL_MIN.trailing_zeros())
+        as usize
 }
 
 impl Heap {
@@ -208,7 +217,9 @@ mod tests {
         let mut live: Vec<(u64, u64)> = Vec::new();
         let mut x = 1u64;
         for round in 0..20_000u64 {
-            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x = x
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             if live.len() > 500 || (!live.is_empty() && x >> 63 == 0) {
                 let (at, _) = live.swap_remove((x >> 20) as usize % live.len());
                 heap.free(&space, Va(at)).unwrap();
@@ -217,14 +228,21 @@ mod tests {
                 let align = 1u64 << ((x >> 50) % 9);
                 let at = heap.allocate(&space, bytes, align).unwrap().0;
                 assert_eq!(at % align.max(SMALL_MIN), 0, "round {round}");
-                assert!(live.iter().all(|&(a, n)| at + bytes <= a || a + n <= at), "overlap in round {round}");
+                assert!(
+                    live.iter().all(|&(a, n)| at + bytes <= a || a + n <= at),
+                    "overlap in round {round}"
+                );
                 live.push((at, bytes));
             }
         }
         for (at, _) in live {
             heap.free(&space, Va(at)).unwrap();
         }
-        assert!(space.regions() <= CLASSES, "empty slabs go back: {} left", space.regions());
+        assert!(
+            space.regions() <= CLASSES,
+            "empty slabs go back: {} left",
+            space.regions()
+        );
     }
 
     #[test]
@@ -233,11 +251,17 @@ mod tests {
         let a = heap.allocate(&space, 40, 1).unwrap();
         let big = heap.allocate(&space, 1 << 20, 4096).unwrap();
         for inside in [Va(a.0 + 8), Va(big.0 + 8)] {
-            assert!(matches!(heap.free(&space, inside), Err(MoveError::Address(AddressError::Interior { .. }))));
+            assert!(matches!(
+                heap.free(&space, inside),
+                Err(MoveError::Address(AddressError::Interior { .. }))
+            ));
         }
         for va in [a, big] {
             heap.free(&space, va).unwrap();
-            assert!(matches!(heap.free(&space, va), Err(MoveError::Address(AddressError::Unknown { .. }))));
+            assert!(matches!(
+                heap.free(&space, va),
+                Err(MoveError::Address(AddressError::Unknown { .. }))
+            ));
         }
         assert!(heap.free(&space, Va(64)).is_err());
         assert!(matches!(heap.allocate(&space, 0, 1), Err(AllocError::Zero)));

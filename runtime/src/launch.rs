@@ -15,7 +15,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use gmem_hal::{
-    Access, BindingFootprint, ByteRange, Cause, Footprint, FrameRun, GridBox, Launch, Pass, Translation,
+    Access, BindingFootprint, ByteRange, Cause, Footprint, FrameRun, GridBox, Launch, Pass,
+    Translation,
 };
 
 use crate::claim::{Claims, Needs};
@@ -57,14 +58,30 @@ pub(crate) struct Run<'a> {
 }
 
 /// Runs a launch to its end.
-pub(crate) fn execute(space: &Shared, context: &Context, launch: &Launch) -> Result<LaunchReport, LaunchError> {
+pub(crate) fn execute(
+    space: &Shared,
+    context: &Context,
+    launch: &Launch,
+) -> Result<LaunchReport, LaunchError> {
     let started = Instant::now();
     if context.is_lost() {
         let reason = "it failed earlier".to_owned();
         return Err(gmem_hal::DeviceError::Lost { reason }.into());
     }
-    let spans = launch.bound.iter().map(|b| space.geometry.pages_of(*b)).collect();
-    let mut run = Run { space, context, launch, report: LaunchReport::default(), spans };
+    // Even a kernel that touches nothing, or is probed before anything is resident, binds a window.
+    context.grow_for(1)?;
+    let spans = launch
+        .bound
+        .iter()
+        .map(|b| space.geometry.pages_of(*b))
+        .collect();
+    let mut run = Run {
+        space,
+        context,
+        launch,
+        report: LaunchReport::default(),
+        spans,
+    };
     run.all()?;
     run.report.seconds = started.elapsed().as_secs_f64();
     Ok(run.report)
@@ -83,7 +100,11 @@ impl Run<'_> {
         let footprints = self.launch.kernel.footprint(self.launch, &whole);
         let everything = self.known(&footprints, |_| true);
         if self.fits(&everything.needs, self.capacity()) {
-            let method = if footprints.iter().any(is_open) { Method::Resident } else { Method::Static };
+            let method = if footprints.iter().any(is_open) {
+                Method::Resident
+            } else {
+                Method::Static
+            };
             match self.pass(&[whole], &everything.needs, method) {
                 Err(LaunchError::Move(MoveError::TooLarge { .. })) => {}
                 other => return other,
@@ -109,7 +130,11 @@ impl Run<'_> {
         let halves = workgroups.halves();
         if known.open.is_empty() {
             // Room for one run per binding, and for what the last pass used.
-            let comfortable = if halves.is_some() { capacity - capacity / 4 } else { capacity };
+            let comfortable = if halves.is_some() {
+                capacity - capacity / 4
+            } else {
+                capacity
+            };
             if self.fits(&known.needs, comfortable.max(1)) {
                 match self.pass(&[workgroups], &known.needs, Method::Static) {
                     Err(LaunchError::Move(MoveError::TooLarge { .. })) if halves.is_some() => {}
@@ -134,13 +159,15 @@ impl Run<'_> {
 
     fn must_be_resident(&self, reason: String) -> LaunchError {
         let mut all = Needs::default();
-        self.spans.iter().for_each(|s| all.add(s.clone(), Access::Read));
+        self.spans
+            .iter()
+            .for_each(|s| all.add(s.clone(), Access::Read));
         all.normalize();
         let page = self.space.geometry.page.bytes();
         LaunchError::MustBeResident {
             kernel: self.launch.kernel.name().to_owned(),
             reason,
-            needed_bytes: all.count() * page,
+            needed_bytes: self.context.info.bytes_for(all.count(), page),
             capacity_bytes: self.capacity() * page,
         }
     }
@@ -150,7 +177,10 @@ impl Run<'_> {
             kernel: self.launch.kernel.name().to_owned(),
             needed,
             capacity: self.capacity(),
-            needed_bytes: needed * self.space.geometry.page.bytes(),
+            needed_bytes: self
+                .context
+                .info
+                .bytes_for(needed, self.space.geometry.page.bytes()),
         }
     }
 
@@ -163,21 +193,38 @@ impl Run<'_> {
     }
 
     /// Turns footprints into pages. An open binding is taken whole where `whole` says so.
-    pub(crate) fn known(&self, footprints: &[BindingFootprint], whole: impl Fn(usize) -> bool) -> Known {
-        let mut known = Known { needs: Needs::default(), open: Vec::new() };
+    pub(crate) fn known(
+        &self,
+        footprints: &[BindingFootprint],
+        whole: impl Fn(usize) -> bool,
+    ) -> Known {
+        let mut known = Known {
+            needs: Needs::default(),
+            open: Vec::new(),
+        };
         let uses = self.launch.kernel.bindings();
         for (b, footprint) in footprints.iter().enumerate() {
-            for (part, access) in [(&footprint.reads, Access::Read), (&footprint.writes, Access::Write)] {
-                let used = if access == Access::Read { uses[b].reads } else { uses[b].writes };
+            for (part, access) in [
+                (&footprint.reads, Access::Read),
+                (&footprint.writes, Access::Write),
+            ] {
+                let used = if access == Access::Read {
+                    uses[b].reads
+                } else {
+                    uses[b].writes
+                };
                 match part {
                     Footprint::Ranges(ranges) => {
                         for r in ranges {
-                            let bytes = ByteRange::new(self.launch.bound[b].offset + r.offset, r.len);
+                            let bytes =
+                                ByteRange::new(self.launch.bound[b].offset + r.offset, r.len);
                             known.needs.add(self.space.geometry.pages_of(bytes), access);
                         }
                     }
                     Footprint::Unknown if !used => {}
-                    Footprint::Unknown if whole(b) => known.needs.add(self.spans[b].clone(), access),
+                    Footprint::Unknown if whole(b) => {
+                        known.needs.add(self.spans[b].clone(), access)
+                    }
                     Footprint::Unknown => {
                         if known.open.last() != Some(&b) {
                             known.open.push(b);
@@ -191,20 +238,39 @@ impl Run<'_> {
     }
 
     /// Makes the needs resident, runs the boxes, lets go.
-    fn pass(&mut self, boxes: &[GridBox], needs: &Needs, method: Method) -> Result<(), LaunchError> {
-        let mut claims = Claims::default();
-        self.context.claim(self.space, needs, Cause::Demand, &mut claims)?;
+    fn pass(
+        &mut self,
+        boxes: &[GridBox],
+        needs: &Needs,
+        method: Method,
+    ) -> Result<(), LaunchError> {
+        let mut claims = Claims::none(self.context, self.space);
+        claims.extend(needs, Cause::Demand)?;
         let result = self.submit(boxes, needs, method);
-        self.context.unclaim(self.space, &mut claims, true);
+        claims.end(true);
         result
     }
 
     /// Runs boxes whose needs are claimed.
-    pub(crate) fn submit(&mut self, boxes: &[GridBox], needs: &Needs, method: Method) -> Result<(), LaunchError> {
-        let translations: Vec<Translation> =
-            (0..self.spans.len()).map(|b| self.translation(b, needs)).collect();
-        let pass = Pass { launch: self.launch, boxes, translations: &translations };
-        let done = self.context.device.run(&pass).map_err(|e| self.context.failed(e))?;
+    pub(crate) fn submit(
+        &mut self,
+        boxes: &[GridBox],
+        needs: &Needs,
+        method: Method,
+    ) -> Result<(), LaunchError> {
+        let translations: Vec<Translation> = (0..self.spans.len())
+            .map(|b| self.translation(b, needs))
+            .collect();
+        let pass = Pass {
+            launch: self.launch,
+            boxes,
+            translations: &translations,
+        };
+        let done = self
+            .context
+            .device
+            .run(&pass)
+            .map_err(|e| self.context.failed(e))?;
         self.report.passes += 1;
         self.report.kernel_seconds += done.seconds;
         let counters: &Counters = &self.space.counters;
@@ -231,12 +297,19 @@ impl Run<'_> {
     /// Slid when what the pass needs of a binding lies in one run of frames, else paged.
     fn translation(&self, b: usize, needs: &Needs) -> Translation {
         let span = &self.spans[b];
-        let Some(pages) = needs.within(span) else { return Translation::Untouched };
+        let Some(pages) = needs.within(span) else {
+            return Translation::Untouched;
+        };
         let frames = self.context.frames_of(self.space, pages.clone());
-        let Some(Some(first)) = frames.first().copied() else { return Translation::Paged };
+        let Some(Some(first)) = frames.first().copied() else {
+            return Translation::Paged;
+        };
         let window = self.context.info.window_frames;
         let in_one_run = first.0 / window == (first.0 + frames.len() as u32 - 1) / window
-            && frames.iter().zip(first.0..).all(|(f, expected)| f.is_some_and(|f| f.0 == expected));
+            && frames
+                .iter()
+                .zip(first.0..)
+                .all(|(f, expected)| f.is_some_and(|f| f.0 == expected));
         if !in_one_run {
             return Translation::Paged;
         }

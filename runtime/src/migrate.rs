@@ -32,11 +32,16 @@ impl<'a> Locked<'a> {
     /// Locks every block of some pages. The pages are sorted.
     /// LOCKING: takes block locks in order; no block and no frames may be held.
     pub(crate) fn of_pages(space: &'a Shared, pages: impl Iterator<Item = u64>) -> Self {
-        let mut locked = Self { blocks: Vec::new(), pages_per_block: space.blocks.pages_per_block() as u64 };
+        let mut locked = Self {
+            blocks: Vec::new(),
+            pages_per_block: space.blocks.pages_per_block() as u64,
+        };
         for page in pages {
             let (number, _) = space.blocks.locate(page);
             if locked.blocks.last().is_none_or(|(last, _)| *last != number) {
-                locked.blocks.push((number, space.blocks.block(number).lock()));
+                locked
+                    .blocks
+                    .push((number, space.blocks.block(number).lock()));
             }
         }
         locked
@@ -44,7 +49,10 @@ impl<'a> Locked<'a> {
 
     /// One block that is locked already.
     pub(crate) fn one(space: &Shared, number: u64, guard: Guard<'a, BlockState>) -> Self {
-        Self { blocks: vec![(number, guard)], pages_per_block: space.blocks.pages_per_block() as u64 }
+        Self {
+            blocks: vec![(number, guard)],
+            pages_per_block: space.blocks.pages_per_block() as u64,
+        }
     }
 
     /// Gives the only block back.
@@ -56,8 +64,14 @@ impl<'a> Locked<'a> {
     /// The block of a page, and the page's number in it.
     pub(crate) fn at(&mut self, page: u64) -> (&mut BlockState, usize) {
         let number = page / self.pages_per_block;
-        let i = self.blocks.binary_search_by_key(&number, |(n, _)| *n).expect("the page's block is locked");
-        (&mut self.blocks[i].1, (page % self.pages_per_block) as usize)
+        let i = self
+            .blocks
+            .binary_search_by_key(&number, |(n, _)| *n)
+            .expect("the page's block is locked");
+        (
+            &mut self.blocks[i].1,
+            (page % self.pages_per_block) as usize,
+        )
     }
 }
 
@@ -106,7 +120,11 @@ fn byte_runs(pages: impl Iterator<Item = u64>, shift: u32) -> Vec<ByteRange> {
 }
 
 /// Pages with their frames into copy runs: joined where pages, frames and windows are adjacent.
-fn copy_runs(pairs: impl Iterator<Item = (u64, FrameIndex)>, shift: u32, window_frames: u32) -> Vec<CopyRun> {
+fn copy_runs(
+    pairs: impl Iterator<Item = (u64, FrameIndex)>,
+    shift: u32,
+    window_frames: u32,
+) -> Vec<CopyRun> {
     let mut runs: Vec<CopyRun> = Vec::new();
     for (page, frame) in pairs {
         let offset = page << shift;
@@ -118,7 +136,10 @@ fn copy_runs(pairs: impl Iterator<Item = (u64, FrameIndex)>, shift: u32, window_
             {
                 run.frames.frames += 1;
             }
-            _ => runs.push(CopyRun { offset, frames: FrameRun::new(frame, 1) }),
+            _ => runs.push(CopyRun {
+                offset,
+                frames: FrameRun::new(frame, 1),
+            }),
         }
     }
     runs
@@ -129,17 +150,30 @@ fn copy_runs(pairs: impl Iterator<Item = (u64, FrameIndex)>, shift: u32, window_
 /// On success every page is in its new mapping. On an error every page is in a mapping that has lost nothing, and no
 /// frame of `wants` is in use: the caller releases them.
 /// LOCKING: block locks held; takes frames.
-pub(crate) fn migrate(space: &Shared, locked: &mut Locked<'_>, wants: &[Want]) -> Result<(), MoveError> {
+pub(crate) fn migrate(
+    space: &Shared,
+    locked: &mut Locked<'_>,
+    wants: &[Want],
+) -> Result<(), MoveError> {
     let sharing = space.host.read_sharing();
     let planned: Vec<Planned> = wants
         .iter()
         .map(|&want| {
             let (block, page) = locked.at(want.page);
             let before = block.mapping(page);
-            Planned { want, before, step: step(before, want.event, sharing) }
+            Planned {
+                want,
+                before,
+                step: step(before, want.event, sharing),
+            }
         })
         .collect();
-    let mut run = Execution { space, locked, planned: &planned, withdrawn: Vec::new() };
+    let mut run = Execution {
+        space,
+        locked,
+        planned: &planned,
+        withdrawn: Vec::new(),
+    };
     match run.all() {
         Ok(()) => {
             run.commit();
@@ -165,7 +199,8 @@ type Failed = (Phase, MoveError);
 impl Execution<'_, '_, '_> {
     fn all(&mut self) -> Result<(), Failed> {
         self.reserve().map_err(|e| (Phase::Reserve, e))?;
-        self.set_rights(Phase::Revoke).map_err(|e| (Phase::Revoke, e))?;
+        self.set_rights(Phase::Revoke)
+            .map_err(|e| (Phase::Revoke, e))?;
         self.home().map_err(|e| (Phase::Home, e))?;
         self.fill().map_err(|e| (Phase::Fill, e))?;
         self.withdraw().map_err(|e| (Phase::Withdraw, e))?;
@@ -204,8 +239,15 @@ impl Execution<'_, '_, '_> {
 
     fn set_rights(&mut self, phase: Phase) -> Result<(), MoveError> {
         for rights in [Rights::None, Rights::Read, Rights::Write] {
-            let action = if phase == Phase::Revoke { Action::Revoke(rights) } else { Action::Grant(rights) };
-            for run in byte_runs(self.pages(|a| a == action).iter().map(|p| p.0), self.shift()) {
+            let action = if phase == Phase::Revoke {
+                Action::Revoke(rights)
+            } else {
+                Action::Grant(rights)
+            };
+            for run in byte_runs(
+                self.pages(|a| a == action).iter().map(|p| p.0),
+                self.shift(),
+            ) {
                 self.space.host.set_rights(run, rights)?;
             }
         }
@@ -222,11 +264,19 @@ impl Execution<'_, '_, '_> {
                 .iter()
                 .map(|&(page, _)| {
                     let (block, i) = self.locked.at(page);
-                    (page, block.frame(context.node, i).expect("a valid copy has a frame"))
+                    (
+                        page,
+                        block
+                            .frame(context.node, i)
+                            .expect("a valid copy has a frame"),
+                    )
                 })
                 .collect();
             let runs = copy_runs(pairs.into_iter(), self.shift(), context.info.window_frames);
-            context.device.download(&runs, &*self.space.host).map_err(|e| context.failed(e))?;
+            context
+                .device
+                .download(&runs, &*self.space.host)
+                .map_err(|e| context.failed(e))?;
             self.count(Direction::DeviceToHost, &pages);
         }
         Ok(())
@@ -234,7 +284,9 @@ impl Execution<'_, '_, '_> {
 
     fn count(&self, direction: Direction, pages: &[(u64, Cause)]) {
         for &(_, cause) in pages {
-            self.space.counters.moved(direction, cause, self.space.geometry.page.bytes());
+            self.space
+                .counters
+                .moved(direction, cause, self.space.geometry.page.bytes());
         }
     }
 
@@ -244,21 +296,39 @@ impl Execution<'_, '_, '_> {
                 self.planned
                     .iter()
                     .filter(move |p| p.step.actions().any(|a| a == matching))
-                    .map(|p| (p.want.page, p.want.frame.expect("a new copy was given a frame")))
+                    .map(|p| {
+                        (
+                            p.want.page,
+                            p.want.frame.expect("a new copy was given a frame"),
+                        )
+                    })
             };
             let shift = self.space.geometry.page.shift();
             let window_frames = context.info.window_frames;
-            let zero = copy_runs(with_frames(Action::Zero(context.node)), shift, window_frames);
+            let zero = copy_runs(
+                with_frames(Action::Zero(context.node)),
+                shift,
+                window_frames,
+            );
             if !zero.is_empty() {
                 let frames: Vec<FrameRun> = zero.iter().map(|r| r.frames).collect();
-                context.device.zero(&frames).map_err(|e| context.failed(e))?;
+                context
+                    .device
+                    .zero(&frames)
+                    .map_err(|e| context.failed(e))?;
                 let pages = frames.iter().map(|r| u64::from(r.frames)).sum();
                 add(&self.space.counters.zeroed_pages, pages);
             }
             let out = copy_runs(with_frames(Action::Out(context.node)), shift, window_frames);
             if !out.is_empty() {
-                context.device.upload(&out, &*self.space.host).map_err(|e| context.failed(e))?;
-                self.count(Direction::HostToDevice, &self.pages(|a| a == Action::Out(context.node)));
+                context
+                    .device
+                    .upload(&out, &*self.space.host)
+                    .map_err(|e| context.failed(e))?;
+                self.count(
+                    Direction::HostToDevice,
+                    &self.pages(|a| a == Action::Out(context.node)),
+                );
             }
         }
         Ok(())
@@ -277,7 +347,10 @@ impl Execution<'_, '_, '_> {
                         }
                         _ => continue,
                     };
-                    entries.push(PageEntry { page: p.want.page, frame });
+                    entries.push(PageEntry {
+                        page: p.want.page,
+                        frame,
+                    });
                 }
             }
             if !entries.is_empty() {
@@ -301,7 +374,10 @@ impl Execution<'_, '_, '_> {
                         && d == context.node
                     {
                         let (block, i) = self.locked.at(p.want.page);
-                        let frame = block.frame(d, i).or(p.want.frame).expect("a copy has a frame");
+                        let frame = block
+                            .frame(d, i)
+                            .or(p.want.frame)
+                            .expect("a copy has a frame");
                         entries.push(PageEntry {
                             page: p.want.page,
                             frame: Some((frame, rights == Rights::Write)),
@@ -310,7 +386,10 @@ impl Execution<'_, '_, '_> {
                 }
             }
             if !entries.is_empty() {
-                context.device.set_entries(&entries).map_err(|e| context.failed(e))?;
+                context
+                    .device
+                    .set_entries(&entries)
+                    .map_err(|e| context.failed(e))?;
             }
         }
         Ok(())
@@ -324,13 +403,18 @@ impl Execution<'_, '_, '_> {
         for context in self.space.contexts() {
             let changes = |p: &Planned| {
                 let writer = p.step.next.writer;
-                p.want.event == Event::Discard || (writer.is_some() && writer != p.before.writer && writer != Some(context.node))
+                p.want.event == Event::Discard
+                    || (writer.is_some()
+                        && writer != p.before.writer
+                        && writer != Some(context.node))
             };
             if self.planned.iter().any(changes) {
                 context.note_foreign_write();
             }
             let fresh = self.planned.iter().filter_map(|p| {
-                p.step.actions().find(|&a| a == Action::Zero(context.node) || a == Action::Out(context.node))?;
+                p.step
+                    .actions()
+                    .find(|&a| a == Action::Zero(context.node) || a == Action::Out(context.node))?;
                 Some((p.want.frame?, p.want.page, p.want.cause))
             });
             context.adopt(fresh);
@@ -352,7 +436,12 @@ impl Execution<'_, '_, '_> {
     /// Makes `next` the mapping of a page: the frames of copies that are no longer valid go back to their pools.
     fn write_back(&mut self, p: &Planned, next: Mapping, complete: bool) {
         let (block, i) = self.locked.at(p.want.page);
-        for node in p.before.valid.iter().filter(|&n| n != NodeId::HOST && !next.valid.has(n)) {
+        for node in p
+            .before
+            .valid
+            .iter()
+            .filter(|&n| n != NodeId::HOST && !next.valid.has(n))
+        {
             if let (Some(frame), Some(context)) = (block.frame(node, i), self.space.context(node)) {
                 context.abandon(frame);
             }
@@ -383,12 +472,25 @@ mod tests {
     #[test]
     fn runs_join_only_what_is_adjacent_in_pages_frames_and_window() {
         let f = FrameIndex;
-        let pairs = [(1, f(5)), (2, f(6)), (3, f(8)), (4, f(9)), (6, f(10)), (7, f(16))];
+        let pairs = [
+            (1, f(5)),
+            (2, f(6)),
+            (3, f(8)),
+            (4, f(9)),
+            (6, f(10)),
+            (7, f(16)),
+        ];
         let runs = copy_runs(pairs.into_iter(), 12, 16);
-        let flat: Vec<_> = runs.iter().map(|r| (r.offset >> 12, r.frames.first.0, r.frames.frames)).collect();
+        let flat: Vec<_> = runs
+            .iter()
+            .map(|r| (r.offset >> 12, r.frames.first.0, r.frames.frames))
+            .collect();
         assert_eq!(flat, [(1, 5, 2), (3, 8, 2), (6, 10, 1), (7, 16, 1)]);
         let across = copy_runs([(1, f(15)), (2, f(16))].into_iter(), 12, 16);
         assert_eq!(across.len(), 2, "a run never crosses a window");
-        assert_eq!(byte_runs([1, 2, 4].into_iter(), 12), [ByteRange::new(4096, 8192), ByteRange::new(16384, 4096)]);
+        assert_eq!(
+            byte_runs([1, 2, 4].into_iter(), 12),
+            [ByteRange::new(4096, 8192), ByteRange::new(16384, 4096)]
+        );
     }
 }

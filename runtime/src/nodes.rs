@@ -48,7 +48,9 @@ impl NodeSet {
 
     /// The nodes, lowest first.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        (0..NodeId::MAX as u8).map(NodeId).filter(move |&n| self.has(n))
+        (0..NodeId::MAX as u8)
+            .map(NodeId)
+            .filter(move |&n| self.has(n))
     }
 }
 

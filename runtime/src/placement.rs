@@ -98,7 +98,10 @@ impl Context {
         if let Some(f) = before {
             let mut memory = self.memory.lock();
             let mut next = f.0 + 1;
-            while left > 0 && next % self.info.window_frames != 0 && memory.pool.alloc_at(FrameIndex(next)) {
+            while left > 0
+                && next % self.info.window_frames != 0
+                && memory.pool.alloc_at(FrameIndex(next))
+            {
                 out.push(FrameIndex(next));
                 next += 1;
                 left -= 1;
@@ -107,7 +110,11 @@ impl Context {
         if left == 0 || self.take_run(left, out) {
             return Ok(());
         }
-        if left > 1 && self.placement == Placement::Contiguous && self.clear_span(space, left)? && self.take_run(left, out) {
+        if left > 1
+            && self.placement == Placement::Contiguous
+            && self.clear_span(space, left)?
+            && self.take_run(left, out)
+        {
             return Ok(());
         }
         let mut piece = left;
@@ -125,21 +132,33 @@ impl Context {
 
     fn take_run(&self, frames: u32, out: &mut Vec<FrameIndex>) -> bool {
         let run = self.memory.lock().pool.alloc_run(frames);
-        out.extend(run.iter().flat_map(|run| run.first.0..run.first.0 + run.frames).map(FrameIndex));
+        out.extend(
+            run.iter()
+                .flat_map(|run| run.first.0..run.first.0 + run.frames)
+                .map(FrameIndex),
+        );
         run.is_some()
     }
 
     /// Evicts what lies in the cheapest span of `len` frames. `false` when every span has a frame that must stay.
     fn clear_span(&self, space: &Shared, len: u32) -> Result<bool, MoveError> {
-        let old: HashSet<FrameIndex> = self.victims(2 * len as usize).into_iter().map(|v| v.1).collect();
+        let old: HashSet<FrameIndex> = self
+            .victims(2 * len as usize)
+            .into_iter()
+            .map(|v| v.1)
+            .collect();
         let victims = {
             let memory = self.memory.lock();
-            let mut costs: Vec<Vec<Cost>> =
-                memory.windows.iter().map(|w| vec![Cost::Free; w.frames as usize]).collect();
+            let mut costs: Vec<Vec<Cost>> = memory
+                .windows
+                .iter()
+                .map(|w| vec![Cost::Free; w.frames as usize])
+                .collect();
             let place = |frame: FrameIndex| {
-                let window = memory.windows.iter().position(|w| {
-                    (w.first.0..w.first.0 + w.frames).contains(&frame.0)
-                });
+                let window = memory
+                    .windows
+                    .iter()
+                    .position(|w| (w.first.0..w.first.0 + w.frames).contains(&frame.0));
                 window.map(|w| (w, (frame.0 - memory.windows[w].first.0) as usize))
             };
             let mut pages = std::collections::HashMap::new();
@@ -148,16 +167,26 @@ impl Context {
                 costs[w][i] = match page {
                     Some(page) if !memory.pool.is_pinned(frame) => {
                         pages.insert(frame, page);
-                        if old.contains(&frame) { Cost::Old } else { Cost::Used }
+                        if old.contains(&frame) {
+                            Cost::Old
+                        } else {
+                            Cost::Used
+                        }
                     }
                     _ => Cost::Never,
                 };
             }
             let weigh = |(w, first): (usize, usize)| -> u64 {
-                costs[w][first..first + len as usize].iter().map(|c| c.weight()).sum()
+                costs[w][first..first + len as usize]
+                    .iter()
+                    .map(|c| c.weight())
+                    .sum()
             };
-            let spans = (0..costs.len()).filter_map(|w| Some((w, cheapest(&costs[w], len as usize)?)));
-            let Some((w, first)) = spans.min_by_key(|&s| weigh(s)) else { return Ok(false) };
+            let spans =
+                (0..costs.len()).filter_map(|w| Some((w, cheapest(&costs[w], len as usize)?)));
+            let Some((w, first)) = spans.min_by_key(|&s| weigh(s)) else {
+                return Ok(false);
+            };
             let start = memory.windows[w].first.0 + first as u32;
             (start..start + len)
                 .filter_map(|f| Some((*pages.get(&FrameIndex(f))?, FrameIndex(f))))

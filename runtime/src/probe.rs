@@ -29,7 +29,7 @@ struct Part {
 pub(crate) struct Prober<'r, 'a> {
     run: &'r mut Run<'a>,
     parts: VecDeque<Part>,
-    claims: Claims,
+    claims: Claims<'a>,
     /// What [`Context::foreign_writes`](crate::context::Context::foreign_writes) said when more was last claimed.
     foreign_writes: u64,
     /// The most pages that a group may need: what was found not to fit, less one.
@@ -41,29 +41,43 @@ impl<'r, 'a> Prober<'r, 'a> {
         let width = run.context.device.probe_width(run.launch).max(1);
         let parts = workgroups.split(width);
         let foreign_writes = run.context.foreign_writes();
-        let mut prober =
-            Self { run, parts: VecDeque::new(), claims: Claims::default(), foreign_writes, limit: u64::MAX };
+        let claims = Claims::none(run.context, run.space);
+        let mut prober = Self {
+            run,
+            parts: VecDeque::new(),
+            claims,
+            foreign_writes,
+            limit: u64::MAX,
+        };
         prober.parts = parts.into_iter().map(|b| prober.part(b)).collect();
         prober
     }
 
     /// A part with what its static footprint says of it.
     fn part(&self, workgroups: GridBox) -> Part {
-        let footprints = self.run.launch.kernel.footprint(self.run.launch, &workgroups);
+        let footprints = self
+            .run
+            .launch
+            .kernel
+            .footprint(self.run.launch, &workgroups);
         let capacity = self.run.capacity();
         // A static footprint that is itself too wide only says that a probe must be exact.
         let mut needs = self.run.known(&footprints, |_| false).needs;
         if !self.run.fits(&needs, capacity / 2) {
             needs = Needs::default();
         }
-        Part { workgroups, touched: needs.clone(), needs, settled: false, stops: 0 }
+        Part {
+            workgroups,
+            touched: needs.clone(),
+            needs,
+            settled: false,
+            stops: 0,
+        }
     }
 
     /// Runs everything.
     pub(crate) fn run(mut self) -> Result<(), LaunchError> {
-        let result = self.groups();
-        self.let_go(false);
-        result
+        self.groups()
     }
 
     /// Forgets what was settled if somebody else wrote since: some of what a probe loaded may not have been claimed then.
@@ -80,10 +94,6 @@ impl<'r, 'a> Prober<'r, 'a> {
         }
     }
 
-    fn let_go(&mut self, used: bool) {
-        self.run.context.unclaim(self.run.space, &mut self.claims, used);
-    }
-
     fn groups(&mut self) -> Result<(), LaunchError> {
         while !self.parts.is_empty() {
             let (count, needs) = self.fitting();
@@ -92,12 +102,12 @@ impl<'r, 'a> Prober<'r, 'a> {
                 continue;
             }
             let held = self.claims.len();
-            match self.run.context.claim(self.run.space, &needs, Cause::Demand, &mut self.claims) {
+            match self.claims.extend(&needs, Cause::Demand) {
                 Ok(()) if self.claims.len() > held => self.unsettle(),
                 Ok(()) => {}
                 // Extending claims must not wait, and a smaller group may need none of what is held: start again.
                 Err(MoveError::Busy | MoveError::TooLarge { .. }) if !self.claims.is_empty() => {
-                    self.let_go(false);
+                    self.claims.end(false);
                     continue;
                 }
                 // The device gave less than it said: try with fewer parts.
@@ -111,7 +121,7 @@ impl<'r, 'a> Prober<'r, 'a> {
             if self.parts.iter().take(count).all(|p| p.settled) {
                 let boxes: Vec<GridBox> = self.parts.drain(..count).map(|p| p.workgroups).collect();
                 let result = self.run.submit(&boxes, &needs, Method::Probe);
-                self.let_go(true);
+                self.claims.end(true);
                 result?;
             } else {
                 self.probe(count)?;
@@ -129,7 +139,11 @@ impl<'r, 'a> Prober<'r, 'a> {
             more.extend(&part.needs);
             more.normalize();
             // Until it is settled, a part will need more than is known: leave room, but never let one part starve.
-            let room = if part.settled || i == 0 { capacity } else { capacity - capacity / 4 };
+            let room = if part.settled || i == 0 {
+                capacity
+            } else {
+                capacity - capacity / 4
+            };
             if !self.run.fits(&more, room) {
                 return (i, needs);
             }
@@ -140,7 +154,7 @@ impl<'r, 'a> Prober<'r, 'a> {
 
     /// Cuts the first part, whose needs alone are more than the device has.
     fn cut_first(&mut self) -> Result<(), LaunchError> {
-        self.let_go(false);
+        self.claims.end(false);
         let part = self.parts.pop_front().expect("there is a part");
         match part.workgroups.halves() {
             Some((a, b)) => {
@@ -181,10 +195,14 @@ impl<'r, 'a> Prober<'r, 'a> {
         let before = part.touched.count();
         for (b, touched) in report.touched.iter().enumerate() {
             let span = &self.run.spans[b];
-            for (pages, access) in [(&touched.reads, Access::Read), (&touched.writes, Access::Write)] {
+            for (pages, access) in [
+                (&touched.reads, Access::Read),
+                (&touched.writes, Access::Write),
+            ] {
                 for run in pages.chunk_by(|a, b| a + 1 == *b) {
                     let start = span.start + u64::from(run[0]);
-                    part.touched.add(start..(start + run.len() as u64).min(span.end), access);
+                    part.touched
+                        .add(start..(start + run.len() as u64).min(span.end), access);
                 }
             }
         }
@@ -194,14 +212,22 @@ impl<'r, 'a> Prober<'r, 'a> {
         if report.stopped {
             if part.touched.count() == before && part.stops > 0 && before <= capacity {
                 // It stopped although everything it named was resident: the backend is wrong, and looping would not end.
-                let reason = format!("a probe of `{}` makes no progress", self.run.launch.kernel.name());
+                let reason = format!(
+                    "a probe of `{}` makes no progress",
+                    self.run.launch.kernel.name()
+                );
                 return Err(gmem_hal::DeviceError::Unsupported { reason }.into());
             }
             part.stops += 1;
             // A lane that walks along a binding stops at every page: fetch ahead of it, as far as there is ample room.
             let ahead = 1u64 << (part.stops - 1).min(16);
             let mut hinted = part.needs.clone();
-            for (b, touched) in report.touched.iter().enumerate().filter(|(b, _)| feeds[*b] && part.stops > 1) {
+            for (b, touched) in report
+                .touched
+                .iter()
+                .enumerate()
+                .filter(|(b, _)| feeds[*b] && part.stops > 1)
+            {
                 let span = &self.run.spans[b];
                 if let Some(&last) = touched.reads.last() {
                     let from = span.start + u64::from(last) + 1;

@@ -121,7 +121,11 @@ impl Region {
     /// How many pages to serve to a CPU that touched `page`: one, doubling while touches are sequential.
     pub(crate) fn cpu_window(&self, page: u64, most: u64) -> u64 {
         let sequential = self.cpu_next.load(Ordering::Relaxed) == page;
-        let pages = if sequential { (self.cpu_window.load(Ordering::Relaxed) * 2).clamp(1, most) } else { 1 };
+        let pages = if sequential {
+            (self.cpu_window.load(Ordering::Relaxed) * 2).clamp(1, most)
+        } else {
+            1
+        };
         self.cpu_window.store(pages, Ordering::Relaxed);
         self.cpu_next.store(page + pages, Ordering::Relaxed);
         pages
@@ -140,7 +144,12 @@ pub(crate) struct Regions {
 
 impl Regions {
     pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, regions: Slab::new(), by_start: BTreeMap::new(), free: BTreeMap::from([(0, geometry.len)]) }
+        Self {
+            geometry,
+            regions: Slab::new(),
+            by_start: BTreeMap::new(),
+            free: BTreeMap::from([(0, geometry.len)]),
+        }
     }
 
     /// Makes a region of at least `bytes`, page-aligned, and block-aligned where it is a block or more long.
@@ -151,10 +160,19 @@ impl Regions {
         if !align.is_power_of_two() || align > BLOCK_BYTES {
             return Err(AllocError::Alignment { align });
         }
-        let exhausted = |free: &BTreeMap<u64, u64>| AllocError::Exhausted { bytes, free: free.values().sum() };
+        let exhausted = |free: &BTreeMap<u64, u64>| AllocError::Exhausted {
+            bytes,
+            free: free.values().sum(),
+        };
         let page = self.geometry.page.bytes();
-        let len = bytes.checked_next_multiple_of(page).ok_or_else(|| exhausted(&self.free))?;
-        let align = align.max(if len >= BLOCK_BYTES { BLOCK_BYTES } else { page });
+        let len = bytes
+            .checked_next_multiple_of(page)
+            .ok_or_else(|| exhausted(&self.free))?;
+        let align = align.max(if len >= BLOCK_BYTES {
+            BLOCK_BYTES
+        } else {
+            page
+        });
         let (start, offset, room) = self
             .free
             .iter()
@@ -190,7 +208,14 @@ impl Regions {
     /// The region that starts at an address.
     pub(crate) fn starting_at(&self, va: Va) -> Result<Arc<Region>, AddressError> {
         let region = self.containing(va).ok_or(AddressError::Unknown { va })?;
-        if region.va == va { Ok(region) } else { Err(AddressError::Interior { va, start: region.va }) }
+        if region.va == va {
+            Ok(region)
+        } else {
+            Err(AddressError::Interior {
+                va,
+                start: region.va,
+            })
+        }
     }
 
     /// The region whose pages hold an address.
@@ -238,7 +263,11 @@ mod tests {
     use gmem_hal::PageSize;
 
     fn regions(len: u64) -> Regions {
-        Regions::new(Geometry { base: Va(1 << 40), len, page: PageSize::default() })
+        Regions::new(Geometry {
+            base: Va(1 << 40),
+            len,
+            page: PageSize::default(),
+        })
     }
 
     #[test]
@@ -251,11 +280,23 @@ mod tests {
             r.give_back(gone.range);
         }
         let again = r.allocate(12 << 20, 1).unwrap();
-        assert_eq!(again.range.offset, all[3].range.offset, "three neighbours and the gaps between became one range");
-        assert!(matches!(r.allocate(1 << 30, 1), Err(AllocError::Exhausted { .. })));
-        assert!(matches!(r.allocate(u64::MAX, 1), Err(AllocError::Exhausted { .. })));
+        assert_eq!(
+            again.range.offset, all[3].range.offset,
+            "three neighbours and the gaps between became one range"
+        );
+        assert!(matches!(
+            r.allocate(1 << 30, 1),
+            Err(AllocError::Exhausted { .. })
+        ));
+        assert!(matches!(
+            r.allocate(u64::MAX, 1),
+            Err(AllocError::Exhausted { .. })
+        ));
         assert!(matches!(r.allocate(0, 1), Err(AllocError::Zero)));
-        assert!(matches!(r.allocate(8, 3), Err(AllocError::Alignment { .. })));
+        assert!(matches!(
+            r.allocate(8, 3),
+            Err(AllocError::Alignment { .. })
+        ));
     }
 
     #[test]
@@ -264,7 +305,13 @@ mod tests {
         let a = r.allocate(100, 1).unwrap();
         assert_eq!(r.starting_at(a.va).unwrap().id, a.id);
         let inside = Va(a.va.0 + 8);
-        assert_eq!(r.starting_at(inside).unwrap_err(), AddressError::Interior { va: inside, start: a.va });
+        assert_eq!(
+            r.starting_at(inside).unwrap_err(),
+            AddressError::Interior {
+                va: inside,
+                start: a.va
+            }
+        );
         assert!(r.starting_at(Va(a.va.0 + 65536)).is_err());
         assert!(r.starting_at(Va(16)).is_err());
         let gone = r.remove(a.va).unwrap();

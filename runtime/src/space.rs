@@ -3,18 +3,18 @@
 use std::sync::{Arc, OnceLock};
 
 use gmem_hal::{
-    Access, ByteRange, Cause, Device, DeviceBytes, DeviceError, DeviceInfo, Geometry, HostMemory, NodeId,
-    PageSize, Rights, Va,
+    Access, ByteRange, Cause, Device, DeviceBytes, DeviceError, DeviceInfo, Geometry, HostMemory,
+    NodeId, PageSize, Rights, Va,
 };
 
 use crate::block::BlockTable;
 use crate::context::Context;
-use crate::placement::Placement;
 use crate::counters::{Counters, Counts};
 use crate::error::{AddressError, AllocError, MoveError};
 use crate::fault::Faults;
 use crate::frames::FrameCounts;
 use crate::migrate::{Locked, Want, migrate};
+use crate::placement::Placement;
 use crate::policy::EvictionPolicy;
 use crate::region::{Region, Regions};
 use crate::step::{Event, Mapping};
@@ -58,7 +58,11 @@ impl Shared {
         let mut state = block.lock();
         let strict = pages.start..eager.unwrap_or(pages.end);
         let access_is_write = access == Access::Write || !self.host.read_sharing();
-        let effective = if access_is_write { Access::Write } else { Access::Read };
+        let effective = if access_is_write {
+            Access::Write
+        } else {
+            Access::Read
+        };
         let conflicts = |state: &crate::block::BlockState, page: u64| {
             state.conflicts(NodeId::HOST, (page % per_block) as usize, effective)
         };
@@ -74,7 +78,11 @@ impl Shared {
             .map(|page| Want {
                 page,
                 event,
-                cause: if strict.contains(&page) { cause } else { Cause::Prefetch },
+                cause: if strict.contains(&page) {
+                    cause
+                } else {
+                    Cause::Prefetch
+                },
                 frame: None,
             })
             .collect();
@@ -127,7 +135,11 @@ impl AddressSpace {
     /// When the host cannot start noticing touches.
     #[doc(alias = "gm_as_create")]
     pub fn new(host: Arc<dyn HostMemory>, page: PageSize) -> Result<Self, gmem_hal::HostError> {
-        let geometry = Geometry { base: host.base(), len: host.len(), page };
+        let geometry = Geometry {
+            base: host.base(),
+            len: host.len(),
+            page,
+        };
         let shared = Arc::new(Shared {
             geometry,
             host: Arc::clone(&host),
@@ -137,7 +149,10 @@ impl AddressSpace {
             contexts: std::array::from_fn(|_| OnceLock::new()),
         });
         host.start(Arc::new(Faults::new(&shared)))?;
-        Ok(Self { shared, workers: parking_lot::Mutex::default() })
+        Ok(Self {
+            shared,
+            workers: parking_lot::Mutex::default(),
+        })
     }
 
     /// Where the space lies and how it is cut.
@@ -227,7 +242,11 @@ impl AddressSpace {
     /// # Errors
     /// When there is none.
     pub fn region_of(&self, va: Va) -> Result<Arc<Region>, AddressError> {
-        self.shared.regions.lock().containing(va).ok_or(AddressError::Unknown { va })
+        self.shared
+            .regions
+            .lock()
+            .containing(va)
+            .ok_or(AddressError::Unknown { va })
     }
 
     /// The region that starts at an address.
@@ -265,11 +284,17 @@ impl AddressSpace {
             {
                 block.wait(&mut state);
             }
-            let touched: Vec<u64> =
-                pages.filter(|p| state.mapping((p % per_block) as usize) != Mapping::NIL).collect();
+            let touched: Vec<u64> = pages
+                .filter(|p| state.mapping((p % per_block) as usize) != Mapping::NIL)
+                .collect();
             let wants: Vec<Want> = touched
                 .iter()
-                .map(|&page| Want { page, event: Event::Discard, cause: Cause::Advice, frame: None })
+                .map(|&page| Want {
+                    page,
+                    event: Event::Discard,
+                    cause: Cause::Advice,
+                    frame: None,
+                })
                 .collect();
             let mut locked = Locked::one(shared, number, state);
             let shift = shared.geometry.page.shift();
@@ -286,7 +311,9 @@ impl AddressSpace {
             for bytes in runs() {
                 if shared.host.punch(bytes).is_err() {
                     let zeroes = vec![0; shared.geometry.page.bytes() as usize];
-                    (bytes.offset..bytes.end()).step_by(zeroes.len()).for_each(|at| shared.host.write_bytes(at, &zeroes));
+                    (bytes.offset..bytes.end())
+                        .step_by(zeroes.len())
+                        .for_each(|at| shared.host.write_bytes(at, &zeroes));
                 }
             }
         }
@@ -298,9 +325,15 @@ impl AddressSpace {
     ///
     /// # Errors
     /// When a page's only copy cannot be read.
-    pub fn bring_home(&self, range: ByteRange, access: Access, cause: Cause) -> Result<(), MoveError> {
+    pub fn bring_home(
+        &self,
+        range: ByteRange,
+        access: Access,
+        cause: Cause,
+    ) -> Result<(), MoveError> {
         for (number, pages) in self.shared.blocks_of(self.shared.geometry.pages_of(range)) {
-            self.shared.host_access(number, pages, access, cause, None)?;
+            self.shared
+                .host_access(number, pages, access, cause, None)?;
         }
         Ok(())
     }
@@ -330,8 +363,18 @@ impl AddressSpace {
         let offset = self.shared.geometry.offset_of(va)?;
         let page = offset >> self.shared.geometry.page.shift();
         let (number, i) = self.shared.blocks.locate(page);
-        let mapping = self.shared.blocks.existing(number).map_or(Mapping::NIL, |b| b.lock().mapping(i));
-        Some(PageReport { va: self.shared.geometry.va(page << self.shared.geometry.page.shift()), mapping })
+        let mapping = self
+            .shared
+            .blocks
+            .existing(number)
+            .map_or(Mapping::NIL, |b| b.lock().mapping(i));
+        Some(PageReport {
+            va: self
+                .shared
+                .geometry
+                .va(page << self.shared.geometry.page.shift()),
+            mapping,
+        })
     }
 
     /// What happened so far.
@@ -358,7 +401,9 @@ impl AddressSpace {
     /// # Errors
     /// What does not, for people.
     pub fn check(&self) -> Result<(), String> {
-        self.shared.contexts().try_for_each(|c| c.check(&self.shared))
+        self.shared
+            .contexts()
+            .try_for_each(|c| c.check(&self.shared))
     }
 }
 

@@ -39,12 +39,20 @@ pub struct Mapping {
 
 impl Mapping {
     /// A page that was never touched.
-    pub const NIL: Self = Self { valid: NodeSet::EMPTY, writer: None, host_mapped: false };
+    pub const NIL: Self = Self {
+        valid: NodeSet::EMPTY,
+        writer: None,
+        host_mapped: false,
+    };
 
     /// What a node may do now.
     #[must_use]
     pub fn rights(&self, node: NodeId) -> Rights {
-        let readable = if node == NodeId::HOST { self.host_mapped } else { self.valid.has(node) };
+        let readable = if node == NodeId::HOST {
+            self.host_mapped
+        } else {
+            self.valid.has(node)
+        };
         match (self.writer == Some(node), readable) {
             (true, _) => Rights::Write,
             (false, true) => Rights::Read,
@@ -112,7 +120,11 @@ pub struct Step {
 
 impl Step {
     fn new(next: Mapping) -> Self {
-        Self { next, actions: [None; MAX_ACTIONS], len: 0 }
+        Self {
+            next,
+            actions: [None; MAX_ACTIONS],
+            len: 0,
+        }
     }
 
     fn push(&mut self, action: Action) {
@@ -171,7 +183,12 @@ fn devices(set: NodeSet) -> impl Iterator<Item = NodeId> {
 /// Brings a copy to the host's bytes if it has none, from the lowest device that has one.
 fn fetch_home(s: &mut Step, m: Mapping) {
     if !m.valid.is_empty() && !m.valid.has(NodeId::HOST) {
-        s.push(Action::Home(m.valid.iter().next().expect("a touched page has a valid copy")));
+        s.push(Action::Home(
+            m.valid
+                .iter()
+                .next()
+                .expect("a touched page has a valid copy"),
+        ));
     }
 }
 
@@ -187,7 +204,11 @@ fn host_read(m: Mapping) -> Step {
         // Nobody else has it: being the writer at once saves the fault of a first store.
         return host_write(m);
     }
-    let mut s = Step::new(Mapping { valid: m.valid.with(NodeId::HOST), writer: None, host_mapped: true });
+    let mut s = Step::new(Mapping {
+        valid: m.valid.with(NodeId::HOST),
+        writer: None,
+        host_mapped: true,
+    });
     fetch_home(&mut s, m);
     if let Some(w) = m.writer {
         s.push(Action::Protect(w));
@@ -221,10 +242,18 @@ fn device_read(m: Mapping, d: NodeId, sharing: bool) -> Step {
         host_mapped: m.host_mapped && sharing,
     });
     if m.host_mapped {
-        s.push(Action::Revoke(if sharing { Rights::Read } else { Rights::None }));
+        s.push(Action::Revoke(if sharing {
+            Rights::Read
+        } else {
+            Rights::None
+        }));
     }
     fetch_home(&mut s, m);
-    s.push(if m.valid.is_empty() { Action::Zero(d) } else { Action::Out(d) });
+    s.push(if m.valid.is_empty() {
+        Action::Zero(d)
+    } else {
+        Action::Out(d)
+    });
     if let Some(w) = m.writer.filter(|&w| w != NodeId::HOST) {
         s.push(Action::Protect(w));
     }
@@ -236,14 +265,22 @@ fn device_write(m: Mapping, d: NodeId) -> Step {
     if m.writer == Some(d) {
         return Step::new(m);
     }
-    let mut s = Step::new(Mapping { valid: NodeSet::of(d), writer: Some(d), host_mapped: false });
+    let mut s = Step::new(Mapping {
+        valid: NodeSet::of(d),
+        writer: Some(d),
+        host_mapped: false,
+    });
     s.push(Action::Reserve);
     if m.host_mapped {
         s.push(Action::Revoke(Rights::None));
     }
     if !m.valid.has(d) {
         fetch_home(&mut s, m);
-        s.push(if m.valid.is_empty() { Action::Zero(d) } else { Action::Out(d) });
+        s.push(if m.valid.is_empty() {
+            Action::Zero(d)
+        } else {
+            Action::Out(d)
+        });
     }
     for other in devices(m.valid.without(d)) {
         s.push(Action::Drop(other));
@@ -258,7 +295,11 @@ fn evict(m: Mapping, d: NodeId) -> Step {
     }
     let alone = m.valid == NodeSet::of(d);
     let mut s = Step::new(Mapping {
-        valid: if alone { NodeSet::of(NodeId::HOST) } else { m.valid.without(d) },
+        valid: if alone {
+            NodeSet::of(NodeId::HOST)
+        } else {
+            m.valid.without(d)
+        },
         writer: m.writer.filter(|&w| w != d),
         ..m
     });

@@ -37,7 +37,10 @@ mod order {
     pub fn acquire(rank: Rank, key: u64) {
         HELD.with_borrow_mut(|held| {
             if let Some(&worst) = held.iter().max() {
-                assert!((rank, key) > worst, "lock order: {rank:?} {key} taken while holding {worst:?}");
+                assert!(
+                    (rank, key) > worst,
+                    "lock order: {rank:?} {key} taken while holding {worst:?}"
+                );
             }
             held.push((rank, key));
         });
@@ -125,7 +128,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "lock order")]
     fn a_block_after_a_higher_one_is_caught() {
-        let (low, high) = (Ranked::new(Rank::Block, 1, ()), Ranked::new(Rank::Block, 2, ()));
+        let (low, high) = (
+            Ranked::new(Rank::Block, 1, ()),
+            Ranked::new(Rank::Block, 2, ()),
+        );
         let _high = high.lock();
         let _low = low.lock();
     }
@@ -133,7 +139,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "lock order")]
     fn regions_after_frames_is_caught() {
-        let (regions, frames) = (Ranked::new(Rank::Regions, 0, ()), Ranked::new(Rank::Frames, 0, ()));
+        let (regions, frames) = (
+            Ranked::new(Rank::Regions, 0, ()),
+            Ranked::new(Rank::Frames, 0, ()),
+        );
         let _frames = frames.lock();
         let _regions = regions.lock();
     }

@@ -19,7 +19,11 @@ use crate::region::Region;
 use crate::space::{AddressSpace, Shared};
 
 enum Job {
-    Launch(Box<Launch>, InFlight, oneshot::Sender<Result<LaunchReport, LaunchError>>),
+    Launch(
+        Box<Launch>,
+        InFlight,
+        oneshot::Sender<Result<LaunchReport, LaunchError>>,
+    ),
     Prefetch(ByteRange, InFlight, oneshot::Sender<Result<(), MoveError>>),
     Evict(ByteRange, InFlight, oneshot::Sender<Result<(), MoveError>>),
 }
@@ -63,19 +67,23 @@ impl Worker {
                 for job in inbox {
                     match job {
                         Job::Launch(launch, in_flight, reply) => {
-                            let result = execute(&shared, &context, &launch);
+                            let result = contained(|| execute(&shared, &context, &launch))
+                                .unwrap_or_else(|what| Err(LaunchError::Internal { what }));
                             // Waiters see the region free before they see the result.
                             drop(in_flight);
                             let _ = reply.send(result);
                         }
                         Job::Prefetch(range, in_flight, reply) => {
-                            let result = prefetch(&shared, &context, range);
+                            let result = contained(|| prefetch(&shared, &context, range))
+                                .unwrap_or_else(internal);
                             drop(in_flight);
                             let _ = reply.send(result);
                         }
                         Job::Evict(range, in_flight, reply) => {
                             let pages: Vec<u64> = shared.geometry.pages_of(range).collect();
-                            let result = context.evict(&shared, &pages, Cause::Advice);
+                            let result =
+                                contained(|| context.evict(&shared, &pages, Cause::Advice))
+                                    .unwrap_or_else(internal);
                             drop(in_flight);
                             let _ = reply.send(result);
                         }
@@ -83,7 +91,10 @@ impl Worker {
                 }
             })
             .expect("a thread can be started");
-        Self { jobs: Some(jobs), thread: Some(thread) }
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        }
     }
 
     fn send(&self, job: Job) {
@@ -103,6 +114,22 @@ impl Drop for Worker {
     }
 }
 
+/// Runs a job; a panic in it (a bug of ours, or of a kernel's closure) ends the job and not the worker.
+fn contained<R>(job: impl FnOnce() -> R) -> Result<R, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        text.or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic".to_owned())
+    })
+}
+
+fn internal(what: String) -> Result<(), MoveError> {
+    Err(gmem_hal::DeviceError::Unsupported {
+        reason: format!("internal error: {what}"),
+    }
+    .into())
+}
+
 fn prefetch(shared: &Shared, context: &Context, range: ByteRange) -> Result<(), MoveError> {
     // In parts of at most half the device, so that a range larger than it ends with its last pages resident.
     let pages = shared.geometry.pages_of(range);
@@ -112,9 +139,7 @@ fn prefetch(shared: &Shared, context: &Context, range: ByteRange) -> Result<(), 
         let end = (at + most).min(pages.end);
         let mut needs = Needs::default();
         needs.add(at..end, Access::Read);
-        let mut claims = Claims::default();
-        context.claim(shared, &needs, Cause::Prefetch, &mut claims)?;
-        context.unclaim(shared, &mut claims, false);
+        Claims::none(context, shared).extend(&needs, Cause::Prefetch)?;
         at = end;
     }
     Ok(())
@@ -141,7 +166,9 @@ impl<T, E> Future for Pending<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.reply).poll(cx).map(|r| r.unwrap_or_else(|_| Err((self.gone)())))
+        Pin::new(&mut self.reply)
+            .poll(cx)
+            .map(|r| r.unwrap_or_else(|_| Err((self.gone)())))
     }
 }
 
@@ -152,7 +179,9 @@ pub type LaunchHandle = Pending<LaunchReport, LaunchError>;
 pub type MoveHandle = Pending<(), MoveError>;
 
 fn detached() -> MoveError {
-    MoveError::Device(gmem_hal::DeviceError::Lost { reason: "it was detached".into() })
+    MoveError::Device(gmem_hal::DeviceError::Lost {
+        reason: "it was detached".into(),
+    })
 }
 
 impl AddressSpace {
@@ -175,24 +204,38 @@ impl AddressSpace {
         }
         let context = self.shared.context(node).ok_or(LaunchError::Detached)?;
         if !context.device.accepts(&kernel) {
-            return Err(LaunchError::WrongDevice { kernel: kernel.name().to_owned() });
+            return Err(LaunchError::WrongDevice {
+                kernel: kernel.name().to_owned(),
+            });
         }
         let mut regions: Vec<(Arc<Region>, Access)> = Vec::new();
         for (bound, used) in launch.bound.iter().zip(uses) {
             let region = self
                 .region_of_range(*bound)
-                .map_err(|source| LaunchError::Binding { binding: used.name.clone(), source })?;
-            let access = if used.writes { Access::Write } else { Access::Read };
+                .map_err(|source| LaunchError::Binding {
+                    binding: used.name.clone(),
+                    source,
+                })?;
+            let access = if used.writes {
+                Access::Write
+            } else {
+                Access::Read
+            };
             match regions.iter_mut().find(|(r, _)| r.va == region.va) {
                 Some((_, most)) => *most = access.max(*most),
                 None => regions.push((region, access)),
             }
         }
-        let in_flight =
-            InFlight::begin(regions).map_err(|region| LaunchError::PinnedToHost { va: region.va })?;
+        let in_flight = InFlight::begin(regions)
+            .map_err(|region| LaunchError::PinnedToHost { va: region.va })?;
         let (reply, answer) = oneshot::channel();
-        self.with_worker(node, |w| w.send(Job::Launch(Box::new(launch), in_flight, reply)));
-        Ok(Pending { reply: answer, gone: || LaunchError::Detached })
+        self.with_worker(node, |w| {
+            w.send(Job::Launch(Box::new(launch), in_flight, reply))
+        });
+        Ok(Pending {
+            reply: answer,
+            gone: || LaunchError::Detached,
+        })
     }
 
     /// Brings the pages of a range to a device for reading, before a launch needs them.
@@ -230,14 +273,27 @@ impl AddressSpace {
                 let _ = reply.send(Ok(()));
             }
         }
-        Ok(Pending { reply: answer, gone: detached })
+        Ok(Pending {
+            reply: answer,
+            gone: detached,
+        })
     }
 
     /// The region that holds all of a range.
     fn region_of_range(&self, range: ByteRange) -> Result<Arc<Region>, AddressError> {
         let va = gmem_hal::Va(self.shared.geometry.base.0.wrapping_add(range.offset));
         let region = self.region_of(va)?;
-        let inside = range.offset.checked_add(range.len).is_some_and(|end| end <= region.range.end());
-        if inside { Ok(region) } else { Err(AddressError::Interior { va, start: region.va }) }
+        let inside = range
+            .offset
+            .checked_add(range.len)
+            .is_some_and(|end| end <= region.range.end());
+        if inside {
+            Ok(region)
+        } else {
+            Err(AddressError::Interior {
+                va,
+                start: region.va,
+            })
+        }
     }
 }

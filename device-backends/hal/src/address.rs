@@ -190,8 +190,14 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their discriminants: an index for tables of counters.
-    pub const ALL: [Self; 6] =
-        [Self::Demand, Self::Prefetch, Self::Eviction, Self::Coherence, Self::Advice, Self::UserCopy];
+    pub const ALL: [Self; 6] = [
+        Self::Demand,
+        Self::Prefetch,
+        Self::Eviction,
+        Self::Coherence,
+        Self::Advice,
+        Self::UserCopy,
+    ];
 
     /// The lower-case name used in reports.
     #[must_use]
@@ -225,7 +231,11 @@ mod tests {
 
     #[test]
     fn pages_of_a_range_are_those_it_touches() {
-        let g = Geometry { base: Va(0x1000_0000), len: 1 << 30, page: PageSize::MIN };
+        let g = Geometry {
+            base: Va(0x1000_0000),
+            len: 1 << 30,
+            page: PageSize::MIN,
+        };
         assert_eq!(g.pages_of(ByteRange::new(0, 1)), 0..1);
         assert_eq!(g.pages_of(ByteRange::new(4095, 2)), 0..2);
         assert_eq!(g.pages_of(ByteRange::new(4096, 4096)), 1..2);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{DeviceError, Geometry, HostMemory, Kernel, Launch, Pass, PassReport, ProbeReport, GridBox};
+use crate::{
+    DeviceError, Geometry, GridBox, HostMemory, Kernel, Launch, Pass, PassReport, ProbeReport,
+};
 
 /// A page-sized piece of a device's memory, numbered over all of its windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +71,16 @@ pub struct DeviceInfo {
     pub max_frames: u32,
     /// The distance between the first frames of two windows: a power of two.
     pub window_frames: u32,
+    /// Bytes of each window that hold no frame (guards).
+    pub window_overhead: u64,
+}
+
+impl DeviceInfo {
+    /// The least device memory, in bytes, whose windows hold `frames` frames of `page_bytes` bytes.
+    #[must_use]
+    pub const fn bytes_for(&self, frames: u64, page_bytes: u64) -> u64 {
+        frames * page_bytes + frames.div_ceil(self.window_frames as u64) * self.window_overhead
+    }
 }
 
 /// Bytes of device memory that a device holds, by what for.
@@ -101,7 +113,8 @@ pub trait Device: Send + Sync {
     #[doc(alias = "pmap_create")]
     fn attach(&self, geometry: Geometry) -> Result<DeviceInfo, DeviceError>;
 
-    /// Creates one more window of at most `want` frames. Fewer, at least one, when that is what is left of the cap.
+    /// Creates one more window because `want` more frames are needed: it may hold more, or fewer (at least one) when that
+    /// is what is left of the cap.
     ///
     /// # Errors
     /// [`DeviceError::OutOfMemory`] when no frame can be had: the cap is reached, or the adapter gives no more.

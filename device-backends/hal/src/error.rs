@@ -29,7 +29,9 @@ pub enum DeviceError {
         reason: String,
     },
     /// The kernel reached memory that its footprint does not name: nothing else was changed, the launch has failed.
-    #[error("kernel `{kernel}` touched memory outside its footprint; the access was confined to a guard frame")]
+    #[error(
+        "kernel `{kernel}` touched memory outside its footprint; the access was confined to a guard frame"
+    )]
     Confined {
         /// The kernel's entry point.
         kernel: String,

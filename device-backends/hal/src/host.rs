@@ -161,7 +161,10 @@ impl PlainHost {
     /// The rights of the 4 KiB page at an offset.
     #[must_use]
     pub fn rights(&self, offset: u64) -> Rights {
-        let rights = self.rights.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rights = self
+            .rights
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         rights.get(&(offset >> 12)).copied().unwrap_or(Rights::None)
     }
 
@@ -175,7 +178,10 @@ impl HostMemory for PlainHost {
         self.base
     }
     fn len(&self) -> u64 {
-        self.bytes.read().unwrap_or_else(std::sync::PoisonError::into_inner).len() as u64
+        self.bytes
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len() as u64
     }
     fn mechanism(&self) -> HostMechanism {
         HostMechanism::Explicit
@@ -195,7 +201,10 @@ impl HostMemory for PlainHost {
         self.punch(range)
     }
     fn set_rights(&self, range: ByteRange, rights: Rights) -> Result<(), HostError> {
-        let mut map = self.rights.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut map = self
+            .rights
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for page in range.offset >> 12..range.end().div_ceil(4096) {
             map.insert(page, rights);
         }
@@ -205,14 +214,23 @@ impl HostMemory for PlainHost {
         Ok(())
     }
     fn punch(&self, range: ByteRange) -> Result<(), HostError> {
-        self.bytes.write().unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)].fill(0);
+        self.bytes
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)]
+        .fill(0);
         Ok(())
     }
     fn with_bytes(&self, range: ByteRange, f: &mut dyn FnMut(&[u8])) {
-        f(&self.bytes.read().unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)]);
+        f(&self
+            .bytes
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)]);
     }
     fn write_bytes(&self, offset: u64, src: &[u8]) {
         let range = ByteRange::new(offset, src.len() as u64);
-        self.bytes.write().unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)].copy_from_slice(src);
+        self.bytes
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)[Self::span(range)]
+        .copy_from_slice(src);
     }
 }

@@ -18,13 +18,18 @@ impl GridBox {
     /// A whole grid.
     #[must_use]
     pub const fn whole(grid: [u32; 3]) -> Self {
-        Self { start: [0; 3], size: grid }
+        Self {
+            start: [0; 3],
+            size: grid,
+        }
     }
 
     /// Workgroups in the box.
     #[must_use]
     pub fn workgroups(&self) -> u64 {
-        self.size.iter().map(|&n| u64::from(n)).product()
+        self.size
+            .iter()
+            .fold(1, |n, &size| n.saturating_mul(u64::from(size)))
     }
 
     /// Cuts the box in two along its slowest dimension (z, then y, then x), the first part having `at` layers,

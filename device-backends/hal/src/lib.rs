@@ -20,10 +20,12 @@ mod host;
 mod kernel;
 
 pub use address::{Access, BLOCK_BYTES, ByteRange, Cause, Geometry, NodeId, PageSize, Rights, Va};
-pub use device::{CopyRun, Device, DeviceBytes, DeviceInfo, FrameIndex, FrameRun, PageEntry, Window};
+pub use device::{
+    CopyRun, Device, DeviceBytes, DeviceInfo, FrameIndex, FrameRun, PageEntry, Window,
+};
 pub use error::{DeviceError, HostError, PageSizeError};
 pub use host::{CpuFault, CpuFaultSink, HostMechanism, HostMemory, PlainHost, Verdict};
 pub use kernel::{
-    BindingFootprint, BindingUse, Footprint, GridBox, Kernel, Launch, Pass, PassReport, ProbeReport,
-    Touched, Translation,
+    BindingFootprint, BindingUse, Footprint, GridBox, Kernel, Launch, Pass, PassReport,
+    ProbeReport, Touched, Translation,
 };

@@ -243,6 +243,7 @@ impl Device for SimDevice {
             backend: "sim",
             max_frames: new.max_frames,
             window_frames: new.window_frames,
+            window_overhead: 0,
         })
     }
 

@@ -12,7 +12,7 @@ use gmem_hal::{
 use parking_lot::Mutex;
 
 use crate::adapter::{self, AdapterChoice, AdapterKind, AdapterSummary};
-use crate::buffers::Tally;
+use crate::buffers::{BufferTrace, Tally};
 use crate::error::OpenError;
 use crate::gpu::{Facts, Gpu};
 use crate::kernel::WgpuKernel;
@@ -35,6 +35,8 @@ pub struct WgpuOptions {
     pub device_memory: Option<u64>,
     /// The most bytes of one window, guard included, where that is less than the adapter's own limit (for tests).
     pub window_bytes: Option<u64>,
+    /// Who is told of every buffer made.
+    pub trace: BufferTrace,
 }
 
 /// What `attach` settled.
@@ -68,7 +70,7 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
     if let Some(bytes) = options.device_memory.filter(|&b| b < least) {
         return Err(OpenError::Budget { bytes, least });
     }
-    let tally = Arc::new(Tally::default());
+    let tally = Arc::new(Tally::new(options.trace.clone()));
     let (choice, counts) = (options.adapter.clone(), Arc::clone(&tally));
     let (thread, facts) = DeviceThread::start(move || {
         let (summary, adapter) = adapter::choose(&choice)?;
@@ -205,6 +207,7 @@ impl Device for WgpuDevice {
             backend: self.facts.adapter.backend,
             max_frames: attached.plan.max_frames,
             window_frames: attached.plan.window_frames,
+            window_overhead: GUARD_BYTES,
         })
     }
 

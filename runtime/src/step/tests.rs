@@ -21,7 +21,12 @@ struct Memory {
 
 impl Memory {
     fn new() -> Self {
-        Self { bytes: [Some(0), None, None], rights: [Rights::None; 3], reserved: false, truth: 0 }
+        Self {
+            bytes: [Some(0), None, None],
+            rights: [Rights::None; 3],
+            reserved: false,
+            truth: 0,
+        }
     }
 
     fn apply(&mut self, action: Action) {
@@ -41,7 +46,11 @@ impl Memory {
                 self.bytes[i(d)] = Some(0);
             }
             Action::Out(d) => {
-                assert_ne!(self.rights[0], Rights::Write, "torn copy: the CPU may be writing");
+                assert_ne!(
+                    self.rights[0],
+                    Rights::Write,
+                    "torn copy: the CPU may be writing"
+                );
                 assert_eq!(self.rights[i(d)], Rights::None);
                 self.bytes[i(d)] = Some(self.bytes[0].expect("the host has bytes"));
             }
@@ -55,7 +64,10 @@ impl Memory {
         }
         let writers = self.rights.iter().filter(|&&r| r == Rights::Write).count();
         let users = self.rights.iter().filter(|&&r| r != Rights::None).count();
-        assert!(writers == 0 || users == 1, "a writer beside another: {self:?}");
+        assert!(
+            writers == 0 || users == 1,
+            "a writer beside another: {self:?}"
+        );
     }
 
     /// The mapping tells the truth about the memory.
@@ -64,7 +76,11 @@ impl Memory {
         for n in NODES {
             let i = n.0 as usize;
             if m.valid.has(n) {
-                assert_eq!(self.bytes[i], Some(self.truth), "{m:?} {self:?}: node {i} is stale");
+                assert_eq!(
+                    self.bytes[i],
+                    Some(self.truth),
+                    "{m:?} {self:?}: node {i} is stale"
+                );
             }
             if n == HOST {
                 assert!(self.rights[i] <= m.rights(n), "{m:?} {self:?}");
@@ -76,7 +92,10 @@ impl Memory {
             assert_eq!(self.truth, 0, "a page lost its content");
         }
         if m.writer.is_some_and(|w| w != HOST) {
-            assert!(self.reserved, "a device writes what could not be brought home");
+            assert!(
+                self.reserved,
+                "a device writes what could not be brought home"
+            );
         }
     }
 }
@@ -94,7 +113,12 @@ fn explore(sharing: bool, mut visit: impl FnMut(Mapping, &Memory, Event, &Step))
     let mut seen = BTreeSet::new();
     let mut todo = vec![(Mapping::NIL, Memory::new())];
     while let Some((m, memory)) = todo.pop() {
-        let key = format!("{m:?}{:?}{}{}", memory.rights, memory.reserved, memory.truth != 0);
+        let key = format!(
+            "{m:?}{:?}{}{}",
+            memory.rights,
+            memory.reserved,
+            memory.truth != 0
+        );
         if !seen.insert(key) {
             continue;
         }
@@ -152,7 +176,11 @@ fn every_state_event_and_failure_keeps_the_page() {
                 Event::Discard => assert_eq!(s.next, Mapping::NIL),
             }
             if !sharing {
-                assert_ne!(node_rights(HOST), Rights::Read, "{m:?} {event:?}: nobody can hold it read-only");
+                assert_ne!(
+                    node_rights(HOST),
+                    Rights::Read,
+                    "{m:?} {event:?}: nobody can hold it read-only"
+                );
             }
         });
         assert!(states > 10, "the exploration went nowhere: {states}");
@@ -198,6 +226,10 @@ fn a_second_request_for_the_same_right_moves_nothing() {
     explore(true, |m, _, event, s| {
         let repeat = step(s.next, event, true);
         assert_eq!(repeat.next, s.next, "{m:?} {event:?}");
-        assert!(repeat.actions().all(|a| !matches!(a, Action::Home(_) | Action::Out(_) | Action::Zero(_))));
+        assert!(
+            repeat
+                .actions()
+                .all(|a| !matches!(a, Action::Home(_) | Action::Out(_) | Action::Zero(_)))
+        );
     });
 }

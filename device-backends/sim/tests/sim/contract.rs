@@ -12,6 +12,7 @@ fn attach_reports_whole_pages_and_a_power_of_two_between_windows() {
         backend: "sim",
         max_frames: 20,
         window_frames: 8,
+        window_overhead: 0,
     };
     assert_eq!(rig.info, expected);
     assert_eq!(

@@ -1,0 +1,8 @@
+//! The `gmem` command as a user meets it: demonstrations, kernels over files, mistakes.
+//!
+//! Adapters: all that there are; `GMEM_TEST_ADAPTER=vulkan|gl|none` restricts them.
+
+mod bad_input;
+mod demo;
+mod rig;
+mod run;
