@@ -36,6 +36,8 @@ fn fault_batch(c: &mut Criterion) {
         page: PageSize::default(),
     };
     device.attach(geometry).expect("room for a page table");
+    // Even a probe of which nothing is resident binds a window.
+    device.grow(1).expect("room for a frame");
     let kernel: Arc<dyn Kernel> =
         WgpuKernel::compile(&device, WGSL, None, &[]).expect("gather compiles");
     let bound = vec![
@@ -57,7 +59,7 @@ fn fault_batch(c: &mut Criterion) {
         common::seconds(|| {
             let reports = device.probe(&launch, &boxes).expect("the device is there");
             assert!(
-                reports[0].stopped && reports[0].touched[0].reads.len() as u64 == 4 * WORDS >> 16
+                reports[0].stopped && reports[0].touched[0].reads.len() as u64 == (4 * WORDS) >> 16
             );
         })
     };

@@ -39,7 +39,7 @@ fn main() -> Result<(), gmem::Error> {
     let stats = gm.stats();
     println!(
         "data {} MiB, device memory {} MiB",
-        3 * n * 4 >> 20,
+        (3 * n * 4) >> 20,
         device_memory >> 20
     );
     println!(

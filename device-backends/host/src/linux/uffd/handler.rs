@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use gmem_hal::{ByteRange, CpuFault, CpuFaultSink, HostError, Verdict};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -23,6 +24,9 @@ use crate::linux::thread::spawn_deaf;
 
 /// Events read at once.
 const BATCH: usize = 64;
+
+/// How long a thread looks for more events after it served some, before it sleeps.
+const LINGER: Duration = Duration::from_micros(30);
 
 const EVENTS: u64 = 0;
 const STOP: u64 = 1;
@@ -123,13 +127,16 @@ impl<'a> Handler<'a> {
             if ready[..count].iter().any(|event| event.data.u64() == STOP) {
                 return;
             }
+            // A thread that was just let go often faults again at once: waking up for that would cost more than the fault.
+            let mut served = Instant::now();
             loop {
                 match self.shared.uffd.read(&mut self.events) {
-                    Ok(0) | Err(_) => break,
-                    Ok(_) => self.serve(),
-                }
-                if !self.events.is_full() {
-                    break;
+                    Ok(0) | Err(_) if served.elapsed() >= LINGER => break,
+                    Ok(0) | Err(_) => std::thread::yield_now(),
+                    Ok(_) => {
+                        self.serve();
+                        served = Instant::now();
+                    }
                 }
             }
         }

@@ -252,11 +252,6 @@ impl EventBuffer {
         }
     }
 
-    /// Whether the last read filled it, so that more may be waiting.
-    pub(crate) fn is_full(&self) -> bool {
-        self.count * EVENT_BYTES == self.bytes.len()
-    }
-
     /// The page faults of the last read.
     pub(crate) fn faults(&self) -> impl Iterator<Item = Event> {
         let word = |event: &[u8], at: usize| {
