@@ -69,7 +69,7 @@ fn main() {
         let options = WgpuOptions {
             adapter: AdapterChoice::Backend(backend),
             device_memory: Some(BYTES + (1 << 20)),
-            window_bytes: None,
+            ..WgpuOptions::default()
         };
         let (Ok(device), Some(raw)) = (open(&options), Raw::new(flags)) else {
             println!("{}: no adapter", backend.name());

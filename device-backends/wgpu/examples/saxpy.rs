@@ -49,6 +49,7 @@ fn main() {
             adapter: AdapterChoice::Backend(backend),
             device_memory: Some(2 * one),
             window_bytes: (!fits).then_some(one),
+            ..WgpuOptions::default()
         };
         let Ok(device) = open(&options) else {
             println!("{}: no adapter", backend.name());

@@ -1,8 +1,10 @@
 //! Every wgpu buffer is made here, and counted as long as it lives.
 //!
-//! Key types: [`Buffer`], [`Purpose`], [`Tally`].
-//! Invariant: [`Tally`] holds the exact number of bytes of all buffers that exist, by purpose.
+//! Key types: [`Buffer`], [`Purpose`], [`Tally`], [`BufferTrace`] (who else wants to know).
+//! Invariants: [`Tally`] holds the exact number of bytes of all buffers that exist, by purpose; a trace is told of each
+//! buffer twice, when it is made and when it is given back, with what wgpu itself says of it.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +15,7 @@ use crate::gpu::Gpu;
 
 /// What a buffer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Frames.
     Window,
     /// Page table, fault buffer, parameters and uniforms.
@@ -24,9 +26,52 @@ pub(crate) enum Purpose {
     Plain,
 }
 
+/// One buffer, at the beginning or the end of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferEvent {
+    /// Whether it was made just now; else it is about to be dropped.
+    pub made: bool,
+    /// A number that no other buffer of the device has.
+    pub id: u64,
+    /// Its label.
+    pub label: &'static str,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Its size in bytes, as wgpu has it.
+    pub size: u64,
+    /// Its usages, as wgpu has them.
+    pub usage: wgpu::BufferUsages,
+}
+
+type Listener = dyn Fn(&BufferEvent) + Send + Sync;
+
+/// A tracing hook: told of every buffer that a device makes, in the device's thread, while nothing else happens there.
+/// It must not call the device, except for its counts of bytes.
+#[derive(Clone, Default)]
+pub struct BufferTrace(Option<Arc<Listener>>);
+
+impl BufferTrace {
+    /// Tells `listener`.
+    pub fn new(listener: impl Fn(&BufferEvent) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(listener)))
+    }
+}
+
+impl fmt::Debug for BufferTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "BufferTrace(on)"
+        } else {
+            "BufferTrace(off)"
+        })
+    }
+}
+
 /// Bytes of the buffers that exist.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    trace: BufferTrace,
+    made: AtomicU64,
     windows: AtomicU64,
     tables: AtomicU64,
     staging: AtomicU64,
@@ -35,6 +80,13 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    pub(crate) fn new(trace: BufferTrace) -> Self {
+        Self {
+            trace,
+            ..Self::default()
+        }
+    }
+
     fn of(&self, purpose: Purpose) -> &AtomicU64 {
         match purpose {
             Purpose::Window => &self.windows,
@@ -71,7 +123,24 @@ impl Tally {
 pub(crate) struct Buffer {
     raw: wgpu::Buffer,
     purpose: Purpose,
+    label: &'static str,
+    id: u64,
     tally: Arc<Tally>,
+}
+
+impl Buffer {
+    fn tell(&self, made: bool) {
+        if let Some(listener) = &self.tally.trace.0 {
+            listener(&BufferEvent {
+                made,
+                id: self.id,
+                label: self.label,
+                purpose: self.purpose,
+                size: self.raw.size(),
+                usage: self.raw.usage(),
+            });
+        }
+    }
 }
 
 impl Deref for Buffer {
@@ -86,6 +155,7 @@ impl Drop for Buffer {
         self.tally
             .of(self.purpose)
             .fetch_sub(self.raw.size(), Ordering::Relaxed);
+        self.tell(false);
     }
 }
 
@@ -117,10 +187,14 @@ impl Gpu {
                 other => other,
             })?;
         self.tally.add(purpose, size);
-        Ok(Buffer {
+        let buffer = Buffer {
             raw,
             purpose,
+            label: what,
+            id: self.tally.made.fetch_add(1, Ordering::Relaxed),
             tally: Arc::clone(&self.tally),
-        })
+        };
+        buffer.tell(true);
+        Ok(buffer)
     }
 }

@@ -28,6 +28,7 @@ mod windows;
 pub use adapter::{
     AdapterChoice, AdapterKind, AdapterLimits, AdapterSummary, BackendName, adapters,
 };
+pub use buffers::{BufferEvent, BufferTrace, Purpose as BufferPurpose};
 pub use device::{WgpuDevice, WgpuOptions, open};
 pub use error::{CompileError, OpenError};
 pub use gmem_shaders::{Leaf, ScalarLeaf};

@@ -28,6 +28,7 @@ pub fn devices(device_memory: u64, window_bytes: Option<u64>) -> Vec<Arc<WgpuDev
             adapter: AdapterChoice::Backend(backend),
             device_memory: Some(device_memory),
             window_bytes,
+            ..WgpuOptions::default()
         };
         match open(&options) {
             Ok(device) => out.push(device),
