@@ -86,7 +86,7 @@ pub enum MoveError {
 pub enum LaunchError {
     /// One workgroup touches more than the device's memory holds. Memory is as before that workgroup.
     #[error(
-        "one workgroup of `{kernel}` touches {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages"
+        "one workgroup of `{kernel}` may touch {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages"
     )]
     FootprintTooLarge {
         /// The kernel.
