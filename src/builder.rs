@@ -70,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// A hard cap, in bytes, on the device memory that data may take. By default well below what is free.
+    /// A hard cap, in bytes, on the device buffers that data may take: frames and, of each window, 256 bytes of guard.
+    /// By default 256 MiB on a software adapter, else 1 GiB.
     pub fn device_memory(mut self, bytes: u64) -> Self {
         self.device_memory = Some(bytes);
         self

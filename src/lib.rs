@@ -38,6 +38,8 @@ mod vector;
 mod view;
 
 pub use builder::{Builder, DeviceChoice};
+/// What element types of a [`Vector`] and values of a uniform implement: any plain old data.
+pub use bytemuck;
 pub use error::Error;
 pub use gmem_hal as hal;
 pub use gmem_runtime::policy::PolicyKind;

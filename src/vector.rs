@@ -107,7 +107,8 @@ impl<T: Pod> Vector<T> {
         Ok(unsafe { view::exclusive(va, elements.len()) })
     }
 
-    /// Brings the vector to a device before a launch needs it, and waits.
+    /// Brings the vector to a device before a launch needs it, and waits. Of one that is larger than the device its last
+    /// pages stay.
     ///
     /// # Errors
     /// When the device failed.

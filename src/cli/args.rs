@@ -16,7 +16,7 @@ Examples:
   gmem info --json                            adapters, limits and the host mechanism, for a script
   gmem demo triad --size 1GiB --device-memory 64MiB
   gmem demo pagerank --graph web.mtx --report pagerank.json
-  gmem run saxpy.wgsl --grid 4096 --bind x=x.npy --bind y=y.npy,out=sum.npy --uniform params=f32:2.5
+  gmem run saxpy.wgsl --grid 4096 --bind x=x.npy --bind y=y.npy,out=result.npy --uniform a=f32:2.0
 
 Sizes are bytes, or numbers with K, M, G, T (powers of 1024; KiB, MiB, ... are the same) or KB, MB, GB, TB (powers of 1000).
 Results go to standard output and nothing else does. The exit status is 0, 1 when a run failed or was not verified, 2 for bad arguments.";
@@ -72,7 +72,7 @@ pub enum Command {
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// Cap on the device memory that holds data: on all windows created, not only on what is in use
-    /// [default: 256MiB on a software adapter, else 1GiB; for demos an eighth of the data]
+    /// [default: 256MiB on a software adapter, 16MiB on the simulated device, else 1GiB; for demos an eighth of the data]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse_nonzero)]
     pub device_memory: Option<u64>,
     /// Unit of migration and translation: a power of two from 4KiB to 2MiB [default: 64KiB, for demos less where device memory is small]
@@ -203,7 +203,7 @@ impl DemoName {
 pub enum Host {
     /// userfaultfd: any pointer works, on Linux
     Uffd,
-    /// Page protections and a signal handler: any pointer works, on any Unix
+    /// Page protections and a signal handler: any pointer works, on Linux
     Mprotect,
     /// Nothing is noticed: only views work
     Explicit,

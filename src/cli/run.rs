@@ -76,6 +76,14 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
             let _ = writeln!(text, "wrote {} ({})", out.display(), memory.describe(out));
         }
     }
+    for (info, spec) in names.iter().zip(&args.binds) {
+        if info.writes && spec.out.is_none() {
+            eprintln!(
+                "note: `{}` was written and kept nowhere: add ,out=FILE to its --bind",
+                info.name
+            );
+        }
+    }
     if let Some(path) = &common.report {
         report::write(path, &report).map_err(Failure::run)?;
     }

@@ -7,7 +7,7 @@ use gmem_hal::DeviceError;
 #[non_exhaustive]
 pub enum OpenError {
     /// No adapter matches the choice.
-    #[error("no adapter matches {wanted}: this machine has {}", list(available))]
+    #[error("{}", no_adapter(wanted, available))]
     NoAdapter {
         /// What was asked for.
         wanted: String,
@@ -46,11 +46,14 @@ pub enum OpenError {
     },
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "none".to_owned()
+fn no_adapter(wanted: &str, available: &[String]) -> String {
+    if available.is_empty() {
+        "there is no GPU adapter here: install a driver (a software one will do, on Debian `mesa-vulkan-drivers`)".to_owned()
     } else {
-        names.join(", ")
+        format!(
+            "no adapter matches {wanted}: this machine has {}",
+            available.join(", ")
+        )
     }
 }
 

@@ -6,7 +6,15 @@ use crate::cli::args::{Common, DemoArgs};
 use crate::cli::files::check_folder;
 use crate::cli::report::{self, Demos, Report};
 use crate::cli::space::Engine;
-use crate::cli::{Failure, print, stream, table};
+use crate::cli::{Failure, print, size, stream, table};
+
+/// Bytes of memory that the host can give without swapping, where it says so.
+fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib << 10)
+}
 
 /// Runs `gmem demo`.
 ///
@@ -27,6 +35,17 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
         engine: &engine,
     };
     let (mut outcomes, mut failed) = (Vec::new(), None);
+    if let Some((asked, free)) = args
+        .size
+        .zip(memory_available())
+        .filter(|&(asked, free)| asked > free / 2)
+    {
+        let (asked, free) = (size::show(asked), size::show(free));
+        let why = format!(
+            "--size {asked}: the host has {free} of memory available, and the data must fit in half of it"
+        );
+        return Err(Failure::arguments(why));
+    }
     for name in args.name.each() {
         match play(*name, &setup) {
             Ok(outcome) => outcomes.push(outcome),

@@ -1,0 +1,10 @@
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> a: f32;
+
+@compute @workgroup_size(256)
+fn saxpy(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < arrayLength(&x)) {
+        y[id.x] = a * x[id.x] + y[id.x];
+    }
+}
