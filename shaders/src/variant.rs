@@ -42,8 +42,24 @@ pub enum How {
         /// The window.
         window: u32,
     },
+    /// As slid, and all of the binding lies there: what is in bounds cannot stray, so nothing is confined.
+    Whole {
+        /// The window.
+        window: u32,
+    },
     /// Through the page table, in any window.
     Paged,
+}
+
+impl How {
+    /// The only window that the binding lies in, unless it is paged.
+    #[must_use]
+    pub const fn window(self) -> Option<u32> {
+        match self {
+            Self::Slid { window } | Self::Whole { window } => Some(window),
+            Self::Paged => None,
+        }
+    }
 }
 
 /// What to rewrite an entry point for: a key of compiled kernels.

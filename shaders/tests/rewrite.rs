@@ -21,6 +21,7 @@ fn variants(bindings: usize) -> Vec<(&'static str, Variant)> {
                 _ => How::Paged,
             }),
         ),
+        ("whole", make(Mode::Run, 2, |_| How::Whole { window: 1 })),
         ("paged in 3 windows", make(Mode::Run, 3, |_| How::Paged)),
         ("probe", make(Mode::Probe, 1, |_| How::Paged)),
         ("probe in 3 windows", make(Mode::Probe, 3, |_| How::Paged)),

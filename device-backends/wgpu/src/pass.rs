@@ -261,15 +261,18 @@ impl WgpuDevice {
                 Translation::Untouched | Translation::Slid { .. } => {
                     let (window, params) = slid(entry, launch, plan, binding, translation)?;
                     tail.push_slid(params);
-                    How::Slid { window }
+                    let all = params.slice_start_word == 0
+                        && u64::from(params.slice_words) == launch.bound[binding].len / 4;
+                    if all {
+                        How::Whole { window }
+                    } else {
+                        How::Slid { window }
+                    }
                 }
             });
         }
         // Without a paged binding the number of windows changes nothing: do not compile again for it.
-        let needed = hows.iter().map(|h| match h {
-            How::Slid { window } => window + 1,
-            How::Paged => windows,
-        });
+        let needed = hows.iter().map(|h| h.window().map_or(windows, |w| w + 1));
         let windows = needed.max().unwrap_or(1);
         let variant = Variant {
             mode: Mode::Run,

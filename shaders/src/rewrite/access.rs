@@ -26,7 +26,7 @@ impl Rewriter<'_> {
         }
         let leaves = self.leaves(place.shape)?;
         let start = self.start(place)?;
-        let slid = matches!(self.variant.bindings[place.binding], How::Slid { .. });
+        let slid = self.variant.bindings[place.binding] != How::Paged;
         let groups = groups(place, &leaves, slid);
         let mut located = Vec::with_capacity(groups.len());
         for group in &groups {
@@ -80,7 +80,7 @@ impl Rewriter<'_> {
         let mut values = Vec::with_capacity(leaves.len());
         self.decompose(place.shape, value, &mut values);
         let start = self.start(place)?;
-        let slid = matches!(self.variant.bindings[place.binding], How::Slid { .. });
+        let slid = self.variant.bindings[place.binding] != How::Paged;
         let view = self.plan.views[place.binding];
         for group in groups(place, &leaves, slid) {
             let located = self.locate(place, &start, group, Access::Store)?;

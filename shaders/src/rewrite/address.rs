@@ -128,7 +128,7 @@ impl Rewriter<'_> {
             let first = self.physical.param(b, 2 + 3 * binding as u32);
             let count = b.component(first, 3);
             let translation = match self.variant.bindings[binding] {
-                How::Slid { .. } => {
+                How::Slid { .. } | How::Whole { .. } => {
                     let [start, words, base] = [0, 1, 2].map(|i| b.component(first, i));
                     let [start_units, units, base_units] =
                         [start, words, base].map(|w| b.shift_right(w, shift));
@@ -271,6 +271,37 @@ impl Rewriter<'_> {
                     unit: b.select(ok, unit, guard),
                     ok,
                 }
+            }
+            (
+                Translation::Slid {
+                    base, base_units, ..
+                },
+                How::Whole { window },
+            ) => {
+                let b = &mut self.b;
+                let unit = if let Some(index) = start.unit {
+                    b.add(base_units, index)
+                } else {
+                    let word = b.add_word(start.word, group.offset);
+                    let at = b.add(base, word);
+                    b.shift_right(at, shift)
+                };
+                let (ok, unit) = match start.in_bounds {
+                    Some(ok) => {
+                        let guard = b.word(access.guard() >> shift);
+                        (ok, b.select(ok, unit, guard))
+                    }
+                    // Without an index nothing can leave a binding of at least its type's size.
+                    None => (
+                        b.declare(naga::Expression::Literal(naga::Literal::Bool(true))),
+                        unit,
+                    ),
+                };
+                return Ok(Located {
+                    window: Window::Known(window),
+                    unit,
+                    ok,
+                });
             }
             (Translation::Paged { .. }, _) => {
                 let entry = self.entry_of(place, start, group)?;

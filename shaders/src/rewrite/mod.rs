@@ -26,7 +26,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, ArraySize, Module, ResourceBinding, Span, TypeInner};
 
 use crate::error::chain;
-use crate::{Entry, How, Mode, Rewritten, ShaderError, Slot, Variant};
+use crate::{Entry, Mode, Rewritten, ShaderError, Slot, Variant};
 use function::Rewriter;
 use physical::Physical;
 use plan::Plan;
@@ -128,11 +128,11 @@ fn check(entry: &Entry, variant: &Variant) -> Result<(), ShaderError> {
         ));
     }
     for how in &variant.bindings {
-        match *how {
-            How::Slid { window } if window >= variant.windows => {
+        match how.window() {
+            Some(window) if window >= variant.windows => {
                 return wrong(format!("window {window} of {}", variant.windows));
             }
-            How::Slid { .. } if variant.mode == Mode::Probe => {
+            Some(_) if variant.mode == Mode::Probe => {
                 return wrong("a probe has paged bindings only".to_owned());
             }
             _ => {}

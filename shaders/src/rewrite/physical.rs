@@ -15,7 +15,7 @@ use naga::{
 use super::build::{Builder, Value};
 use super::helpers::Helper;
 use super::plan::View;
-use crate::{ENTRY_WINDOW_SHIFT, How, Mode, Params, Slot, SlotKind, Variant};
+use crate::{ENTRY_WINDOW_SHIFT, Mode, Params, Slot, SlotKind, Variant};
 
 /// Which window an address is in.
 #[derive(Clone, Copy, Debug)]
@@ -118,9 +118,9 @@ impl Physical {
         let mut writable = vec![false; variant.windows as usize];
         if variant.mode == Mode::Run {
             for (how, _) in variant.bindings.iter().zip(writes).filter(|(_, w)| **w) {
-                match *how {
-                    How::Slid { window } => writable[window as usize] = true,
-                    How::Paged => writable.fill(true),
+                match how.window() {
+                    Some(window) => writable[window as usize] = true,
+                    None => writable.fill(true),
                 }
             }
         }
