@@ -122,6 +122,12 @@ pub enum Error {
         /// The variable.
         name: String,
     },
+    /// A device of another address space was named.
+    #[error("device `{device}` is attached to another address space: attach it to this one")]
+    OtherSpaceDevice {
+        /// The device.
+        device: String,
+    },
     /// More elements than memory has bytes.
     #[error("{elements} elements of {bytes} bytes are more than any memory holds")]
     TooMany {
@@ -141,6 +147,30 @@ pub enum Error {
     NoDevice {
         /// The device's number.
         index: usize,
+    },
+    /// More invocations than a built-in id can tell apart.
+    #[error(
+        "kernel `{kernel}` over a grid of {grid:?} workgroups of {workgroup:?}: the most is 2^32 invocations in a dimension and 2^63 workgroups"
+    )]
+    Grid {
+        /// The entry point.
+        kernel: String,
+        /// Workgroups in each dimension.
+        grid: [u64; 3],
+        /// Invocations of one.
+        workgroup: [u32; 3],
+    },
+    /// A range that is not inside an allocation.
+    #[error("bytes {start}..{end} from {va} on are outside its region of {len} bytes")]
+    BeyondRegion {
+        /// The region's first address.
+        va: Va,
+        /// First byte.
+        start: u64,
+        /// One past the last.
+        end: u64,
+        /// The region's bytes.
+        len: u64,
     },
     /// A range that is not inside a vector.
     #[error("elements {start}..{end} are outside a vector of {len}")]

@@ -159,15 +159,15 @@ impl Kernel {
         self.workgroup_size
     }
 
-    /// A launch of `grid` workgroups.
+    /// A launch of `grid` workgroups: of at most 2^32 invocations in a dimension.
     pub fn launch(&self, grid: [u32; 3]) -> Launch<'_> {
-        Launch::new(self, grid)
+        Launch::new(self, grid.map(u64::from))
     }
 
-    /// A launch of as many workgroups, in the first dimension, as give at least `invocations` invocations there.
-    /// Use [`Kernel::launch`] for more than 2^32 workgroups.
+    /// A launch of as many workgroups, in the first dimension, as give at least `invocations` invocations there:
+    /// at most 2^32.
     pub fn over(&self, invocations: usize) -> Launch<'_> {
         let groups = invocations.div_ceil(self.workgroup_size[0] as usize);
-        Launch::new(self, [u32::try_from(groups).unwrap_or(u32::MAX), 1, 1])
+        Launch::new(self, [groups as u64, 1, 1])
     }
 }

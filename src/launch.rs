@@ -152,16 +152,17 @@ pub struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    pub(crate) fn new(kernel: &'a Kernel, grid: [u32; 3]) -> Self {
-        Self {
+    pub(crate) fn new(kernel: &'a Kernel, grid: [u64; 3]) -> Self {
+        let launch = Self {
             kernel,
-            grid,
+            grid: grid.map(|side| u32::try_from(side).unwrap_or(u32::MAX)),
             bound: vec![None; kernel.storage.len()],
             values: vec![None; kernel.uniforms.len()],
             extra_values: Vec::new(),
             mistake: None,
             lent: PhantomData,
-        }
+        };
+        launch.kept(within_ids(kernel, grid))
     }
 
     fn kept(mut self, result: Result<(), Error>) -> Self {
@@ -400,6 +401,24 @@ impl Future for Running<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.handle).poll(cx).map(|r| Ok(r?))
+    }
+}
+
+/// An id beyond 32 bits would begin again at 0: those invocations would run twice.
+fn within_ids(kernel: &Kernel, grid: [u64; 3]) -> Result<(), Error> {
+    let workgroup = kernel.workgroup_size();
+    let fits = grid.iter().zip(workgroup).all(|(&groups, lanes)| {
+        u32::try_from(groups).is_ok() && groups * u64::from(lanes) <= 1 << 32
+    });
+    let all: u128 = grid.iter().map(|&side| u128::from(side)).product();
+    if fits && all < 1 << 63 {
+        Ok(())
+    } else {
+        Err(Error::Grid {
+            kernel: kernel.name().to_owned(),
+            grid,
+            workgroup,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use gmem_hal::{Access, ByteRange, Cause, Va};
-use gmem_runtime::{AddressError, MoveError};
+use gmem_runtime::AddressError;
 
 use crate::{Error, Gmem, view};
 
@@ -140,13 +140,15 @@ impl Gmem {
             .geometry()
             .offset_of(va)
             .ok_or(AddressError::Unknown { va })?;
-        let end = offset.checked_add(bytes as u64);
-        if end.is_none_or(|end| end > region.range().end()) {
-            return Err(MoveError::Address(AddressError::Interior {
-                va,
-                start: region.va(),
-            })
-            .into());
+        let start = offset - region.range().offset;
+        let end = start.saturating_add(bytes as u64);
+        if end > region.range().len {
+            return Err(Error::BeyondRegion {
+                va: region.va(),
+                start,
+                end,
+                len: region.range().len,
+            });
         }
         Ok(ByteRange::new(offset, bytes as u64))
     }

@@ -1,6 +1,6 @@
 //! The address space as users see it.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, Weak};
 
 use bytemuck::Pod;
 use gmem_hal::{Device, DeviceInfo, Geometry, HostMechanism, NodeId, PageSize, Va};
@@ -36,6 +36,7 @@ pub struct DeviceHandle {
     pub(crate) node: NodeId,
     pub(crate) engine: Engine,
     info: DeviceInfo,
+    space: Weak<Inner>,
 }
 
 impl DeviceHandle {
@@ -49,6 +50,17 @@ impl DeviceHandle {
     #[must_use]
     pub fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    /// Nodes are numbered by space: another's would name the wrong device.
+    pub(crate) fn check_space(&self, inner: &Arc<Inner>) -> Result<(), Error> {
+        if std::ptr::eq(self.space.as_ptr(), Arc::as_ptr(inner)) {
+            Ok(())
+        } else {
+            Err(Error::OtherSpaceDevice {
+                device: self.info.name.clone(),
+            })
+        }
     }
 
     /// The GPU behind it, if it is one.
@@ -160,6 +172,7 @@ impl Gmem {
             node: attached.node,
             engine,
             info: attached.info,
+            space: Arc::downgrade(&self.inner),
         };
         self.inner
             .devices
@@ -201,7 +214,7 @@ impl Gmem {
     /// Compiles an entry point of some WGSL for a device, with values for its `override`s.
     ///
     /// # Errors
-    /// What is wrong with the source, or that the device runs no WGSL.
+    /// What is wrong with the source, or that the device runs no WGSL or is another space's.
     pub fn kernel_on(
         &self,
         device: &DeviceHandle,
@@ -209,6 +222,7 @@ impl Gmem {
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Kernel, Error> {
+        device.check_space(&self.inner)?;
         Kernel::from_wgsl(self, device, wgsl, entry, overrides)
     }
 

@@ -111,8 +111,9 @@ impl<T: Pod> Vector<T> {
     /// pages stay.
     ///
     /// # Errors
-    /// When the device failed.
+    /// When the device failed, or is another space's.
     pub fn prefetch(&self, device: &DeviceHandle) -> Result<(), Error> {
+        device.check_space(&self.inner)?;
         Ok(self
             .inner
             .space
@@ -136,8 +137,9 @@ impl<T: Pod> Vector<T> {
     /// Takes the vector away from a device; what only it has goes home.
     ///
     /// # Errors
-    /// When the device failed.
+    /// When the device failed, or is another space's.
     pub fn evict(&self, device: &DeviceHandle) -> Result<(), Error> {
+        device.check_space(&self.inner)?;
         Ok(self
             .inner
             .space

@@ -1,4 +1,4 @@
-//! `malloc` and friends over memory that a device has, and a kernel that panics.
+//! `malloc` and friends over memory that a device has, a kernel that panics, and ranges, grids and devices that are none.
 
 use std::sync::Arc;
 
@@ -125,4 +125,72 @@ fn a_kernel_that_panics_fails_its_launch_and_nothing_else() {
         .unwrap();
     assert_eq!(v[..3], [6, 6, 5]);
     gm.check().unwrap();
+}
+
+#[test]
+fn a_touch_past_the_end_of_a_region_says_so() {
+    let Some(gm) = space(HostMechanism::Explicit) else {
+        return;
+    };
+    let p = gm.malloc(1 << 20);
+    gm.touch(p, 1 << 20, true).unwrap();
+    for bytes in [(1 << 20) + 1, usize::MAX] {
+        let beyond = gm.touch(p, bytes, true);
+        assert!(
+            matches!(
+                beyond,
+                Err(Error::BeyondRegion {
+                    start: 0,
+                    len: 1_048_576,
+                    ..
+                })
+            ),
+            "{beyond:?}"
+        );
+    }
+    // SAFETY: nobody uses it.
+    unsafe { gm.free(p) }.unwrap();
+}
+
+#[test]
+fn a_grid_whose_ids_would_wrap_is_refused() {
+    let Some(gm) = space(HostMechanism::Explicit) else {
+        return;
+    };
+    let kernel = add_one(&gm);
+    let mut bytes = gm.alloc::<u8>(1).unwrap();
+    // Of a device's own kernel a workgroup is one invocation.
+    for launch in [
+        kernel.over(usize::MAX),
+        kernel.over((1 << 32) + 1),
+        kernel.launch([u32::MAX; 3]),
+    ] {
+        let refused = launch.bind("bytes", &mut bytes).run();
+        assert!(matches!(refused, Err(Error::Grid { .. })), "{refused:?}");
+    }
+    assert_eq!(bytes.read(0..1).unwrap(), [0]);
+}
+
+#[test]
+fn a_device_of_another_space_is_refused() {
+    let (Some(gm), Some(other)) = (
+        space(HostMechanism::Explicit),
+        space(HostMechanism::Explicit),
+    ) else {
+        return;
+    };
+    let bytes = gm.alloc::<u8>(BYTES).unwrap();
+    let theirs = other.device(0).unwrap();
+    for refused in [bytes.prefetch(&theirs), bytes.evict(&theirs)] {
+        assert!(
+            matches!(refused, Err(Error::OtherSpaceDevice { .. })),
+            "{refused:?}"
+        );
+    }
+    let compiled = gm.kernel_on(&theirs, "", None, &[]).map(|_| ());
+    assert!(
+        matches!(compiled, Err(Error::OtherSpaceDevice { .. })),
+        "{compiled:?}"
+    );
+    bytes.prefetch(&gm.device(0).unwrap()).unwrap();
 }
