@@ -172,6 +172,20 @@ fn a_grid_whose_ids_would_wrap_is_refused() {
 }
 
 #[test]
+fn prefetching_home_what_was_never_touched_costs_nothing() {
+    for host in [HostMechanism::Userfaultfd, HostMechanism::Explicit] {
+        let Some(gm) = space(host) else { continue };
+        let v = gm.alloc::<u8>(1 << 36).unwrap();
+        v.prefetch_host().unwrap();
+        assert_eq!(
+            gm.stats().metadata_bytes.0,
+            0,
+            "{host:?}: a page came into being"
+        );
+    }
+}
+
+#[test]
 fn a_device_of_another_space_is_refused() {
     let (Some(gm), Some(other)) = (
         space(HostMechanism::Explicit),

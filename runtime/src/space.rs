@@ -75,6 +75,11 @@ impl Shared {
         };
         let wants: Vec<Want> = pages
             .filter(|&page| strict.contains(&page) || !conflicts(&state, page))
+            // What was never touched is at home already, and costs nothing until it is.
+            .filter(|&page| {
+                cause != Cause::Prefetch
+                    || state.mapping((page % per_block) as usize) != Mapping::NIL
+            })
             .map(|page| Want {
                 page,
                 event,
@@ -332,6 +337,9 @@ impl AddressSpace {
         cause: Cause,
     ) -> Result<(), MoveError> {
         for (number, pages) in self.shared.blocks_of(self.shared.geometry.pages_of(range)) {
+            if cause == Cause::Prefetch && self.shared.blocks.existing(number).is_none() {
+                continue;
+            }
             self.shared
                 .host_access(number, pages, access, cause, None)?;
         }

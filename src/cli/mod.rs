@@ -78,7 +78,7 @@ impl Failure {
     fn report(&self) -> u8 {
         self.say("");
         if let Self::Arguments(_) = self {
-            eprintln!("\nFor more information, try '--help'.");
+            note("\nFor more information, try '--help'.");
         }
         self.status()
     }
@@ -87,7 +87,10 @@ impl Failure {
     fn say(&self, which: &str) {
         if let Self::Arguments(error) | Self::Run(error) = self {
             let separator = if which.is_empty() { "" } else { ": " };
-            eprintln!("error: {which}{separator}{}", chain(error.as_ref()));
+            note(&format!(
+                "error: {which}{separator}{}",
+                chain(error.as_ref())
+            ));
         }
     }
 
@@ -141,6 +144,12 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ExitCode::from(failure.report()),
     }
+}
+
+/// A line on standard error. When nobody reads it there is nowhere left to say so.
+fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints a result. Whoever stopped reading it has no use for the rest.

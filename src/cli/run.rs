@@ -17,7 +17,7 @@ use super::space::{self, Engine};
 use super::spec::{BindSpec, BindingName, Source};
 use super::stream;
 use super::uniform::{Leaf, LeafKind, UniformSource, UniformSpec, fill_leaves};
-use super::{Failure, print, size};
+use super::{Failure, note, print, size};
 
 /// The simulated device has no compiler.
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +78,10 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     }
     for (info, spec) in names.iter().zip(&args.binds) {
         if info.writes && spec.out.is_none() {
-            eprintln!(
+            note(&format!(
                 "note: `{}` was written and kept nowhere: add ,out=FILE to its --bind",
                 info.name
-            );
+            ));
         }
     }
     if let Some(path) = &common.report {

@@ -284,3 +284,20 @@ fn help_is_no_error_and_is_for_strangers() {
     }
     assert!(folder.gmem("--version").ok().out.starts_with("gmem "));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_status_is_the_same_when_nobody_reads_the_message() {
+    use std::process::{Command, Stdio};
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    // Bad arguments that only the run itself finds out, not the parser.
+    let status = Command::new(env!("CARGO_BIN_EXE_gmem"))
+        .args(["run", "none.wgsl", "--grid", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}

@@ -176,6 +176,8 @@ impl Gpu {
                 Ok(_) => return Ok(()),
                 Err(wgpu::PollError::Timeout) => {}
                 Err(other) => {
+                    // A submission that was refused has no index to wait for; why is known, and the device lives.
+                    self.uncaptured()?;
                     let reason = one_line(&other.to_string());
                     self.lose(&reason);
                     return Err(DeviceError::Lost { reason });

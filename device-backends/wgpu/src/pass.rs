@@ -220,7 +220,14 @@ impl Prepared {
             pass.set_bind_group(1, users, &[]);
         }
         for (index, [x, y, z]) in self.sizes.iter().enumerate() {
-            pass.set_bind_group(0, &groups.own, &[index as u32 * self.stride]);
+            let block = [index as u32 * self.stride];
+            // A kernel without ids and storage needs no parameters.
+            let offsets = if compiled.has_params() {
+                &block[..]
+            } else {
+                &[]
+            };
+            pass.set_bind_group(0, &groups.own, offsets);
             pass.dispatch_workgroups(*x, *y, *z);
         }
     }

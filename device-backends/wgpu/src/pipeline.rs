@@ -186,6 +186,11 @@ impl Gpu {
 }
 
 impl Compiled {
+    /// Whether it reads its parameter block.
+    pub(crate) fn has_params(&self) -> bool {
+        self.slots.iter().any(|s| s.kind == SlotKind::Params)
+    }
+
     /// Brings parameters, uniforms and bind groups up to date; `params` holds the blocks at their distances.
     pub(crate) fn warm(
         &self,

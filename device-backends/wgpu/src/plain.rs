@@ -87,6 +87,14 @@ impl PlainKernel {
                 ),
             }));
         }
+        let most = device.facts().limits.max_compute_workgroups_per_dimension;
+        if grid.iter().any(|&side| side > most) {
+            return Err(PlainError::Device(DeviceError::Unsupported {
+                reason: format!(
+                    "plain wgpu runs at most {most} workgroups in a dimension on this adapter, not a grid of {grid:?}"
+                ),
+            }));
+        }
         let parts = Parts {
             module: entry.module.clone(),
             entry: entry.name.clone(),

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use gmem_hal::{ByteRange, Device, DeviceError, GridBox, HostMemory, PageSize, Translation};
-use gmem_wgpu::{CompileError, PlainKernel, WgpuKernel};
+use gmem_wgpu::{CompileError, PlainError, PlainKernel, WgpuKernel};
 use support::{
     Bench, Case, PAGE, Way, check, devices, expected, floats, indices, launch, lay_out, plain,
     slid, words,
@@ -510,6 +510,45 @@ fn kernels_that_do_not_fit_are_typed_errors() {
             [1, 1, 1],
         );
         assert!(plain.is_err());
+        let prepare = |grid| {
+            PlainKernel::prepare(&device, GATHER, None, &[], &[64, 64, 64], &[], grid).map(|_| ())
+        };
+        let beyond = prepare([1, 70_000, 1]);
+        assert!(
+            matches!(
+                beyond,
+                Err(PlainError::Device(DeviceError::Unsupported { .. }))
+            ),
+            "{beyond:?}"
+        );
+        prepare([1, 1, 1]).unwrap();
+    }
+}
+
+#[test]
+fn a_kernel_without_storage_or_ids_runs() {
+    // With the number of uniforms.
+    const ALONE: [(&str, usize); 3] = [
+        ("@compute @workgroup_size(1) fn main() {}", 0),
+        (
+            "@group(0) @binding(0) var<uniform> u: vec4<u32>;
+             @compute @workgroup_size(1) fn main() { var sum = u.x + u.y; }",
+            1,
+        ),
+        (
+            "var<workgroup> w: array<u32, 4>;
+             @compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { w[i] = i; }",
+            0,
+        ),
+    ];
+    for device in devices(1 << 20, None) {
+        let bench = Bench::new(Arc::clone(&device), PageSize::new(PAGE).unwrap(), 2 << 20);
+        for (source, uniforms) in ALONE {
+            let kernel = WgpuKernel::compile(&device, source, None, &[]).unwrap();
+            let values = vec![vec![0; 16]; uniforms];
+            let launch = launch(&kernel, &[], &values, [70_000, 2, 1]);
+            bench.run(&launch, &[]).unwrap();
+        }
     }
 }
 
