@@ -51,7 +51,7 @@ fn main() -> Result<(), gmem::Error> {
         t.store(1, 0, at)?;
         t.store(1, 8, sum)
     });
-    let kernel = gm.kernel_of(&gm.device(0)?, Arc::new(walk));
+    let kernel = gm.kernel_of(&gm.device(0)?, Arc::new(walk))?;
     for _ in 0..count.div_ceil(1000) {
         // SAFETY: no reference into the nodes exists, and they are not freed before the launch is over.
         unsafe {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gmem_hal::PageSize;
+use gmem_hal::trace::Tracer;
 use gmem_host::Choice;
 use gmem_runtime::Placement;
 use gmem_runtime::policy::PolicyKind;
@@ -45,6 +46,7 @@ pub struct Builder {
     host: Choice,
     host_options: gmem_host::Options,
     reserve: Option<u64>,
+    tracer: Tracer,
 }
 
 impl Default for Builder {
@@ -59,6 +61,7 @@ impl Default for Builder {
             host: Choice::Auto,
             host_options: gmem_host::Options::default(),
             reserve: None,
+            tracer: Tracer::off(),
         }
     }
 }
@@ -119,6 +122,12 @@ impl Builder {
         self
     }
 
+    /// Where what happens is recorded: see [`hal::trace`]. Nowhere by default, which costs nothing.
+    pub fn trace(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
+        self
+    }
+
     /// Makes the space.
     ///
     /// # Errors
@@ -136,12 +145,20 @@ impl Builder {
                     gmem_host::open_with(RESERVE >> 10, self.host, self.host_options)
                 })?,
         };
-        let gm = Gmem::over(opened, page, self.policy, self.placement, self.seed)?;
+        let gm = Gmem::over(
+            opened,
+            page,
+            self.policy,
+            self.placement,
+            self.seed,
+            &self.tracer,
+        )?;
         match self.device {
             DeviceChoice::Gpu(adapter) => {
                 let options = WgpuOptions {
                     adapter,
                     device_memory: self.device_memory,
+                    tracer: self.tracer,
                     ..WgpuOptions::default()
                 };
                 gm.attach_engine(Engine::Gpu(gmem_wgpu::open(&options)?))?;

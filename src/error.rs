@@ -1,6 +1,6 @@
 //! What a user of the facade can get wrong, and what can go wrong under it.
 
-use gmem_hal::{DeviceError, HostError, PageSizeError, Va};
+use gmem_hal::{DeviceError, HostError, PageSizeError, Va, counted};
 use gmem_runtime::{AddressError, AllocError, LaunchError, MoveError};
 
 /// Any error of gmem. Nothing is lost when one is returned.
@@ -55,7 +55,7 @@ pub enum Error {
         name: String,
     },
     /// A uniform was not given a value.
-    #[error("uniform `{name}` of kernel `{kernel}` has no value: it takes {bytes} bytes")]
+    #[error("uniform `{name}` of kernel `{kernel}` has no value: it takes {}", counted(*bytes, "byte"))]
     NoValue {
         /// The entry point.
         kernel: String,
@@ -93,7 +93,7 @@ pub enum Error {
         given: &'static str,
     },
     /// Too few bytes for a variable.
-    #[error("`{name}` of kernel `{kernel}` takes {expected} bytes, and {given} were given")]
+    #[error("`{name}` of kernel `{kernel}` takes {}, not the {given} given", counted(*expected, "byte"))]
     Size {
         /// The entry point.
         kernel: String,
@@ -129,7 +129,7 @@ pub enum Error {
         device: String,
     },
     /// More elements than memory has bytes.
-    #[error("{elements} elements of {bytes} bytes are more than any memory holds")]
+    #[error("{elements} elements of {} are more than any memory holds", counted(*bytes as u64, "byte"))]
     TooMany {
         /// Elements asked for.
         elements: usize,
@@ -161,7 +161,7 @@ pub enum Error {
         workgroup: [u32; 3],
     },
     /// A range that is not inside an allocation.
-    #[error("bytes {start}..{end} from {va} on are outside its region of {len} bytes")]
+    #[error("bytes {start}..{end} from {va} on are outside its region of {}", counted(*len, "byte"))]
     BeyondRegion {
         /// The region's first address.
         va: Va,

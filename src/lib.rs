@@ -43,6 +43,8 @@ pub use bytemuck;
 pub use error::Error;
 pub use gmem_hal as hal;
 pub use gmem_runtime::policy::PolicyKind;
+/// Replays of recorded runs, under any policy and the optimum.
+pub use gmem_runtime::replay;
 pub use gmem_runtime::{Counts, LaunchReport, NodeSet, PageReport, Placement};
 pub use gmem_sim as sim;
 pub use gmem_wgpu as gpu;

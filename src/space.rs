@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock, Weak};
 
 use bytemuck::Pod;
+use gmem_hal::trace::Tracer;
 use gmem_hal::{Device, DeviceInfo, Geometry, HostMechanism, NodeId, PageSize, Va};
 use gmem_host::Opened;
 use gmem_runtime::policy::{PolicyKind, build};
@@ -121,8 +122,9 @@ impl Gmem {
         policy: PolicyKind,
         placement: Placement,
         seed: u64,
+        tracer: &Tracer,
     ) -> Result<Self, Error> {
-        let space = AddressSpace::new(opened.host, page)?;
+        let space = AddressSpace::traced(opened.host, page, tracer)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 space,
@@ -227,8 +229,16 @@ impl Gmem {
     }
 
     /// Takes a kernel that a device made itself (a closure of the simulated one).
-    pub fn kernel_of(&self, device: &DeviceHandle, kernel: Arc<dyn gmem_hal::Kernel>) -> Kernel {
-        Kernel::from_device(self, device, kernel)
+    ///
+    /// # Errors
+    /// When the device is another space's.
+    pub fn kernel_of(
+        &self,
+        device: &DeviceHandle,
+        kernel: Arc<dyn gmem_hal::Kernel>,
+    ) -> Result<Kernel, Error> {
+        device.check_space(&self.inner)?;
+        Ok(Kernel::from_device(self, device, kernel))
     }
 
     /// Where the space lies and how it is cut.

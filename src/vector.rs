@@ -107,8 +107,8 @@ impl<T: Pod> Vector<T> {
         Ok(unsafe { view::exclusive(va, elements.len()) })
     }
 
-    /// Brings the vector to a device before a launch needs it, and waits. Of one that is larger than the device its last
-    /// pages stay.
+    /// Brings the vector to a device before a launch needs it, and waits. Of one that is larger than the device its first
+    /// pages are brought, as many as fit: a launch begins with them. The others stay where they are.
     ///
     /// # Errors
     /// When the device failed, or is another space's.

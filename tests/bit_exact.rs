@@ -5,6 +5,7 @@
 
 mod adapters;
 mod common;
+mod skipped;
 
 use common::Rng;
 use gmem::gpu::PlainKernel;

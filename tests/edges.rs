@@ -92,7 +92,8 @@ fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + word.len()..].chars().next();
-        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        // `unsafe-inline` in a page's markup is a word of its own.
+        !before.is_some_and(is_part) && !after.is_some_and(|c| is_part(c) || c == '-')
     })
 }
 

@@ -2,6 +2,7 @@
 //! while a copy of it is left, and no wrong byte is ever seen.
 
 mod common;
+mod skipped;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! What users get wrong, and what only just fits: each told clearly, nothing lost.
 
 mod common;
+mod skipped;
 
 use std::sync::Arc;
 

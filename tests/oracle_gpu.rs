@@ -6,6 +6,7 @@
 mod adapters;
 mod common;
 mod integers;
+mod skipped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -438,7 +439,9 @@ fn in_pages_of(page: u64, turn: usize) {
     for (mechanism, there) in gmem::host::available() {
         match there {
             Ok(()) => hosts.push(mechanism),
-            Err(why) => println!("skipped: host mechanism {}: {why}", mechanism.name()),
+            Err(why) => {
+                skipped::skipped(format_args!("host mechanism {}: {why}", mechanism.name()))
+            }
         }
     }
     let large = page == 2 << 20;

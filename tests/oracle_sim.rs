@@ -4,6 +4,7 @@
 //! 100,000 operations in all. `GMEM_ORACLE_SEED` moves all seeds, `GMEM_ORACLE_FACTOR` multiplies the operations.
 
 mod common;
+mod skipped;
 
 use common::world::{Done, Setup, run};
 use common::{HostKind, Rng};

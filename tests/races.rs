@@ -1,6 +1,7 @@
 //! CPU threads and running kernels on the same pages: no torn value, no stale one, no lost count, while pages really move.
 
 mod common;
+mod skipped;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -367,7 +368,7 @@ const COUNT_AND_LOOK: &str = "
 fn gpu(mechanism: HostMechanism, page: u64, device_memory: u64) -> Option<gmem::Gmem> {
     let only = std::env::var("GMEM_TEST_ADAPTER").unwrap_or_default();
     if only == "none" {
-        eprintln!("skipped: no adapter to test with");
+        skipped::skipped("no adapter to test with");
         return None;
     }
     let adapter = only.parse().unwrap_or_default();
@@ -380,7 +381,7 @@ fn gpu(mechanism: HostMechanism, page: u64, device_memory: u64) -> Option<gmem::
     match built {
         Ok(gm) => Some(gm),
         Err(gmem::Error::Open(e)) => {
-            eprintln!("skipped: {e}");
+            skipped::skipped(e);
             None
         }
         Err(e) => panic!("{e}"),
@@ -469,7 +470,7 @@ fn a_view_waits_for_a_launch_whose_handle_was_leaked_under_every_mechanism() {
             ..SimOptions::default()
         });
         let device = gm.attach_simulated(Arc::new(slow)).unwrap();
-        let kernel = gm.kernel_of(&device, Arc::new(count_and_look()));
+        let kernel = gm.kernel_of(&device, Arc::new(count_and_look())).unwrap();
         let mut words = gm.alloc::<u64>(16 * 512).unwrap();
         let mut torn = gm.alloc::<u64>(1).unwrap();
         for n in 1..=3 {

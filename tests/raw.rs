@@ -6,6 +6,8 @@ use gmem::host::{Choice, HostMechanism};
 use gmem::sim::{SimKernel, updates};
 use gmem::{DeviceChoice, Error, Gmem, Kernel};
 
+mod skipped;
+
 const BYTES: usize = 4096;
 
 fn space(host: HostMechanism) -> Option<Gmem> {
@@ -18,7 +20,7 @@ fn space(host: HostMechanism) -> Option<Gmem> {
     match built {
         Ok(gm) => Some(gm),
         Err(e) => {
-            println!("skipped: {e}");
+            skipped::skipped(e);
             None
         }
     }
@@ -34,6 +36,7 @@ fn add_one(gm: &Gmem) -> Kernel {
         Ok(())
     });
     gm.kernel_of(&gm.device(0).unwrap(), Arc::new(kernel))
+        .unwrap()
 }
 
 fn run(kernel: &Kernel, p: *mut u8) {
@@ -105,7 +108,7 @@ fn a_kernel_that_panics_fails_its_launch_and_nothing_else() {
         t.load::<u8>(0, 0)?;
         panic!("a bug in the kernel")
     });
-    let broken = gm.kernel_of(&device, Arc::new(broken));
+    let broken = gm.kernel_of(&device, Arc::new(broken)).unwrap();
     let error = broken
         .launch([1, 1, 1])
         .bind("v", &mut v)
@@ -119,6 +122,7 @@ fn a_kernel_that_panics_fails_its_launch_and_nothing_else() {
         t.store(0, 1, byte)
     });
     gm.kernel_of(&device, Arc::new(good))
+        .unwrap()
         .launch([1, 1, 1])
         .bind("v", &mut v)
         .run()
@@ -205,6 +209,12 @@ fn a_device_of_another_space_is_refused() {
     assert!(
         matches!(compiled, Err(Error::OtherSpaceDevice { .. })),
         "{compiled:?}"
+    );
+    let closure = SimKernel::new("nothing", vec![updates("v")], |_| Ok(()));
+    let taken = gm.kernel_of(&theirs, Arc::new(closure)).map(|_| ());
+    assert!(
+        matches!(taken, Err(Error::OtherSpaceDevice { .. })),
+        "{taken:?}"
     );
     bytes.prefetch(&gm.device(0).unwrap()).unwrap();
 }

@@ -2,6 +2,7 @@
 //! byte for byte what its authors' CPU version gives.
 
 mod adapters;
+mod skipped;
 
 use std::cell::RefCell;
 

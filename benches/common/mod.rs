@@ -30,7 +30,6 @@ pub fn ratio(
 }
 
 /// Seconds that a call takes.
-#[allow(dead_code, reason = "not every bench times by the clock")]
 pub fn seconds(f: impl FnOnce()) -> f64 {
     let start = Instant::now();
     f();
@@ -40,53 +39,4 @@ pub fn seconds(f: impl FnOnce()) -> f64 {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// A GPU space, or `None` with the reason printed.
-#[allow(dead_code, reason = "not every bench needs a GPU")]
-pub fn gpu(build: impl FnOnce(gmem::Builder) -> gmem::Builder) -> Option<gmem::Gmem> {
-    match build(gmem::Gmem::builder()).build() {
-        Ok(gm) => Some(gm),
-        Err(e) => {
-            println!("skipped: {e}");
-            None
-        }
-    }
-}
-
-/// Binds the calling thread, and those that it will make, to one of the cores that the process was given, or to all.
-///
-/// # Errors
-/// Why not: there are not as many cores, or this system cannot.
-#[allow(dead_code, reason = "not every bench says where it runs")]
-#[cfg(target_os = "linux")]
-pub fn run_on(core: Option<usize>) -> Result<(), String> {
-    use std::sync::LazyLock;
-
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-    static GIVEN: LazyLock<Vec<usize>> = LazyLock::new(|| {
-        let set = sched_getaffinity(None).unwrap_or_default();
-        (0..CpuSet::MAX_CPU)
-            .filter(|&cpu| set.is_set(cpu))
-            .collect()
-    });
-    let chosen = match core {
-        Some(core) => (GIVEN.get(core..=core))
-            .ok_or_else(|| format!("{} cores are not enough", GIVEN.len()))?,
-        None => &GIVEN[..],
-    };
-    let mut set = CpuSet::new();
-    chosen.iter().for_each(|&cpu| set.set(cpu));
-    sched_setaffinity(None, &set).map_err(|errno| errno.to_string())
-}
-
-/// Threads cannot be bound to cores here.
-///
-/// # Errors
-/// Always.
-#[allow(dead_code, reason = "not every bench says where it runs")]
-#[cfg(not(target_os = "linux"))]
-pub fn run_on(_core: Option<usize>) -> Result<(), String> {
-    Err("threads cannot be bound to cores on this system".to_owned())
 }

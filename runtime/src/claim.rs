@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use gmem_hal::trace::{PageRun, WaitFor, What};
 use gmem_hal::{Access, Cause, FrameIndex};
 
 use crate::context::{BATCH_BYTES, Context};
@@ -72,6 +73,17 @@ impl Needs {
         out
     }
 
+    /// The ranges, for a record.
+    pub(crate) fn runs(&self) -> Vec<PageRun> {
+        let mut runs = Vec::with_capacity(self.reads.len() + self.writes.len());
+        for (ranges, access) in [(&self.reads, Access::Read), (&self.writes, Access::Write)] {
+            ranges
+                .iter()
+                .for_each(|r| PageRun::push(&mut runs, r.clone(), access));
+        }
+        runs
+    }
+
     /// From the first to the last page needed of a range; `None` when none is. The needs are normalized.
     pub(crate) fn within(&self, span: &Range<u64>) -> Option<Range<u64>> {
         let inside = self
@@ -136,6 +148,13 @@ impl<'a> Claims<'a> {
     /// LOCKING: takes block locks and frames.
     pub(crate) fn end(&mut self, used: bool) {
         let pages = std::mem::take(&mut self.pages);
+        if !pages.is_empty() {
+            // Before anybody else can have them.
+            self.space.tracer.note(|| What::Release {
+                node: self.context.node,
+                used,
+            });
+        }
         self.context.let_go(self.space, &pages, used);
     }
 }
@@ -144,6 +163,14 @@ impl Drop for Claims<'_> {
     fn drop(&mut self) {
         self.end(false);
     }
+}
+
+/// Of the pages wanted, those newly claimed (`fresh`) or brought or made writable (`todo`). All ascend.
+fn changed(wanted: &[(u64, Access)], fresh: &[u64], todo: &[(u64, Access)]) -> Vec<(u64, Access)> {
+    let is_new = |page: u64| {
+        fresh.binary_search(&page).is_ok() || todo.binary_search_by_key(&page, |t| t.0).is_ok()
+    };
+    wanted.iter().copied().filter(|w| is_new(w.0)).collect()
 }
 
 impl Context {
@@ -163,12 +190,22 @@ impl Context {
                 capacity,
             });
         }
+        let began = space.tracer.begin();
         let mut fresh = Vec::new();
         let result = self
             .take(space, &wanted, patient, &mut fresh)
-            .and_then(|todo| self.fetch(space, &todo, cause));
+            .and_then(|todo| self.fetch(space, &todo, cause).map(|()| todo));
         match result {
-            Ok(()) => Ok(fresh),
+            Ok(todo) => {
+                if !(fresh.is_empty() && todo.is_empty()) {
+                    space.tracer.end(began, || What::Claim {
+                        node: self.node,
+                        cause,
+                        uses: PageRun::of(&changed(&wanted, &fresh, &todo)),
+                    });
+                }
+                Ok(fresh)
+            }
             Err(e) => {
                 self.let_go(space, &fresh, false);
                 Err(e)
@@ -211,12 +248,18 @@ impl Context {
             let mut frames = Vec::new();
             for &(page, access) in group {
                 let i = (page % per_block) as usize;
-                while state.conflicts(self.node, i, access) {
+                if state.conflicts(self.node, i, access) {
                     if !patient {
                         self.pin(frames.into_iter());
                         return Err(MoveError::Busy);
                     }
-                    block.wait(&mut state);
+                    let began = space.tracer.begin();
+                    while state.conflicts(self.node, i, access) {
+                        block.wait(&mut state);
+                    }
+                    space
+                        .tracer
+                        .end(began, || What::Wait { on: WaitFor::Claim });
                 }
                 let mapping = state.mapping(i);
                 let claimed = state.claimed(self.node, i);

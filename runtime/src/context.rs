@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use gmem_hal::{Cause, Device, DeviceBytes, DeviceError, DeviceInfo, FrameIndex, NodeId, Window};
+use gmem_hal::trace::{PageRun, What};
+use gmem_hal::{
+    Access, Cause, Device, DeviceBytes, DeviceError, DeviceInfo, FrameIndex, NodeId, Window,
+};
 
 use crate::counters::add;
 use crate::error::MoveError;
@@ -159,7 +162,7 @@ impl Context {
     }
 
     /// Asks the device for windows until `need` frames are free, or it has no more.
-    pub(crate) fn grow_for(&self, need: usize) -> Result<(), MoveError> {
+    pub(crate) fn grow_for(&self, space: &Shared, need: usize) -> Result<(), MoveError> {
         loop {
             let (free, full, total) = {
                 let memory = self.memory.lock();
@@ -172,13 +175,14 @@ impl Context {
             if free >= need || full || total >= self.info.max_frames {
                 return Ok(());
             }
-            self.grow((need - free).min((self.info.max_frames - total) as usize) as u32)?;
+            let want = (need - free).min((self.info.max_frames - total) as usize);
+            self.grow(space, want as u32)?;
         }
     }
 
     /// Frees frames until `need` are free: new windows first, then eviction.
     pub(crate) fn make_room(&self, space: &Shared, need: usize) -> Result<(), MoveError> {
-        self.grow_for(need)?;
+        self.grow_for(space, need)?;
         loop {
             let free = self.memory.lock().pool.free() as usize;
             if free >= need {
@@ -197,8 +201,14 @@ impl Context {
         }
     }
 
-    fn grow(&self, want: u32) -> Result<(), MoveError> {
-        match self.device.grow(want) {
+    fn grow(&self, space: &Shared, want: u32) -> Result<(), MoveError> {
+        let began = space.tracer.begin();
+        let grown = self.device.grow(want);
+        space.tracer.end(began, || What::Grow {
+            node: self.node,
+            frames: grown.as_ref().map_or(0, |w| u64::from(w.frames)),
+        });
+        match grown {
             Ok(window) => {
                 let mut memory = self.memory.lock();
                 if let Err(bad) = memory.pool.add_window(window) {
@@ -230,6 +240,7 @@ impl Context {
         space: &Shared,
         mut victims: Vec<(u64, FrameIndex)>,
     ) -> Result<usize, MoveError> {
+        let began = space.tracer.begin();
         victims.sort_unstable();
         let mut locked = Locked::of_pages(space, victims.iter().map(|v| v.0));
         let wants: Vec<Want> = victims
@@ -247,6 +258,12 @@ impl Context {
             .collect();
         migrate(space, &mut locked, &wants)?;
         add(&space.counters.evictions, wants.len() as u64);
+        if !wants.is_empty() {
+            space.tracer.end(began, || What::Evict {
+                node: self.node,
+                pages: wants.len() as u64,
+            });
+        }
         // Victims that went meanwhile have freed their frames too.
         Ok(victims.len())
     }
@@ -283,6 +300,7 @@ impl Context {
         pages: &[u64],
         cause: Cause,
     ) -> Result<(), MoveError> {
+        let began = space.tracer.begin();
         let mut locked = Locked::of_pages(space, pages.iter().copied());
         let wants: Vec<Want> = pages
             .iter()
@@ -297,7 +315,15 @@ impl Context {
                 frame: None,
             })
             .collect();
-        migrate(space, &mut locked, &wants)
+        migrate(space, &mut locked, &wants)?;
+        space.tracer.end(began, || {
+            let pages: Vec<_> = pages.iter().map(|&p| (p, Access::Write)).collect();
+            What::GiveUp {
+                node: self.node,
+                pages: PageRun::of(&pages),
+            }
+        });
+        Ok(())
     }
 
     /// Whether frames in use and mappings agree: every used frame holds a page whose mapping names it. For leak checks.

@@ -1,6 +1,6 @@
 //! What the manager can fail with. Every failure leaves memory as it was before the part that failed.
 
-use gmem_hal::{DeviceError, HostError, Va};
+use gmem_hal::{DeviceError, HostError, PageSize, Va, counted};
 
 /// An allocation could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,8 @@ pub enum AllocError {
     Zero,
     /// The space has no free range that long.
     #[error(
-        "no free range of {bytes} bytes in the address space ({free} bytes free): free something, or build the space with a larger reserve"
+        "no free range of {} in the address space ({} free): free something, or build the space with a larger reserve",
+        counted(*bytes, "byte"), counted(*free, "byte")
     )]
     Exhausted {
         /// Bytes asked for.
@@ -64,7 +65,8 @@ pub enum MoveError {
     Host(#[from] HostError),
     /// More pages are needed at once than the device has frames.
     #[error(
-        "{needed} pages are needed at once and the device has room for {capacity}: give it more memory"
+        "{} needed at once, and the device has room for {capacity}: give it more memory",
+        counted(*needed, "page")
     )]
     TooLarge {
         /// Pages needed at once.
@@ -86,7 +88,8 @@ pub enum MoveError {
 pub enum LaunchError {
     /// One workgroup touches more than the device's memory holds. Memory is as before that workgroup.
     #[error(
-        "one workgroup of `{kernel}` may touch {needed} pages at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory, or smaller pages"
+        "one workgroup of `{kernel}` may touch {} at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory{}",
+        counted(*needed, "page"), or_smaller_pages(*page_bytes)
     )]
     FootprintTooLarge {
         /// The kernel.
@@ -97,6 +100,8 @@ pub enum LaunchError {
         capacity: u64,
         /// Bytes that would do.
         needed_bytes: u64,
+        /// Bytes of a page.
+        page_bytes: u64,
     },
     /// The kernel needs all of its bindings resident, and they do not fit.
     #[error(
@@ -127,7 +132,7 @@ pub enum LaunchError {
         grid: [u32; 3],
     },
     /// The number of bindings is not the kernel's.
-    #[error("`{kernel}` has {expected} storage bindings, got {given}")]
+    #[error("`{kernel}` has {}, got {given}", counted(*expected as u64, "storage binding"))]
     BindingCount {
         /// The kernel.
         kernel: String,
@@ -165,4 +170,61 @@ pub enum LaunchError {
     /// The device was detached, or the space dropped, before the launch ran.
     #[error("the device was detached before the launch ran")]
     Detached,
+}
+
+/// Advice, where it can be followed.
+fn or_smaller_pages(page_bytes: u64) -> &'static str {
+    if page_bytes > PageSize::MIN.bytes() {
+        ", or smaller pages"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn too_large(needed: u64, page_bytes: u64) -> String {
+        LaunchError::FootprintTooLarge {
+            kernel: "main".to_owned(),
+            needed,
+            capacity: 0,
+            needed_bytes: needed * page_bytes,
+            page_bytes,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn smaller_pages_are_advised_where_there_are_any() {
+        let text = too_large(3, 65_536);
+        assert!(
+            text.contains("3 pages at once") && text.ends_with("or smaller pages"),
+            "{text}"
+        );
+        let text = too_large(3, 4096);
+        assert!(
+            !text.contains("smaller") && text.ends_with("12288 bytes of device memory"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert!(too_large(1, 4096).contains("touch 1 page at once"));
+        let text = MoveError::TooLarge {
+            needed: 1,
+            capacity: 0,
+        }
+        .to_string();
+        assert!(text.starts_with("1 page needed"), "{text}");
+        let text = LaunchError::BindingCount {
+            kernel: "main".to_owned(),
+            expected: 1,
+            given: 2,
+        }
+        .to_string();
+        assert_eq!(text, "`main` has 1 storage binding, got 2");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use gmem_hal::trace::What;
 use gmem_hal::{Access, Cause, CpuFault, CpuFaultSink, Verdict};
 
 use crate::counters::add;
@@ -27,6 +28,7 @@ impl CpuFaultSink for Faults {
             verdicts.resize(faults.len(), Verdict::Fail);
             return;
         };
+        let began = shared.tracer.begin();
         let shift = shared.geometry.page.shift();
         // Sorted by page, writes first: one service per page is enough for all that touched it.
         let mut order: Vec<usize> = (0..faults.len()).collect();
@@ -48,6 +50,9 @@ impl CpuFaultSink for Faults {
             verdicts[i] = verdict;
         }
         add(&shared.counters.cpu_faults, faults.len() as u64);
+        shared.tracer.end(began, || What::CpuFaults {
+            count: faults.len() as u64,
+        });
     }
 }
 

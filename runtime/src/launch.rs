@@ -14,6 +14,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use gmem_hal::trace::What;
 use gmem_hal::{
     Access, BindingFootprint, ByteRange, Cause, Footprint, FrameRun, GridBox, Launch, Pass,
     Translation,
@@ -63,13 +64,13 @@ pub(crate) fn execute(
     context: &Context,
     launch: &Launch,
 ) -> Result<LaunchReport, LaunchError> {
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), space.tracer.begin());
     if context.is_lost() {
         let reason = "it failed earlier".to_owned();
         return Err(gmem_hal::DeviceError::Lost { reason }.into());
     }
     // Even a kernel that touches nothing, or is probed before anything is resident, binds a window.
-    context.grow_for(1)?;
+    context.grow_for(space, 1)?;
     let spans = launch
         .bound
         .iter()
@@ -82,9 +83,16 @@ pub(crate) fn execute(
         report: LaunchReport::default(),
         spans,
     };
-    run.all()?;
+    let done = run.all();
     run.report.seconds = started.elapsed().as_secs_f64();
-    Ok(run.report)
+    let report = run.report;
+    space.tracer.end(began, || What::Launch {
+        node: context.node,
+        kernel: launch.kernel.name().into(),
+        workgroups: GridBox::whole(launch.grid).workgroups(),
+    });
+    done?;
+    Ok(report)
 }
 
 /// A footprint as pages: what is known, and which bindings are open.
@@ -173,14 +181,13 @@ impl Run<'_> {
     }
 
     pub(crate) fn too_large(&self, needed: u64) -> LaunchError {
+        let page_bytes = self.space.geometry.page.bytes();
         LaunchError::FootprintTooLarge {
             kernel: self.launch.kernel.name().to_owned(),
             needed,
             capacity: self.capacity(),
-            needed_bytes: self
-                .context
-                .info
-                .bytes_for(needed, self.space.geometry.page.bytes()),
+            needed_bytes: self.context.info.bytes_for(needed, page_bytes),
+            page_bytes,
         }
     }
 
@@ -266,11 +273,18 @@ impl Run<'_> {
             boxes,
             translations: &translations,
         };
+        let began = self.space.tracer.begin();
         let done = self
             .context
             .device
             .run(&pass)
             .map_err(|e| self.context.failed(e))?;
+        self.space.tracer.end(began, || What::Pass {
+            node: self.context.node,
+            kernel: self.launch.kernel.name().into(),
+            workgroups: boxes.iter().map(GridBox::workgroups).sum(),
+            uses: needs.runs(),
+        });
         self.report.passes += 1;
         self.report.kernel_seconds += done.seconds;
         let counters: &Counters = &self.space.counters;

@@ -30,6 +30,7 @@ mod placement;
 pub mod policy;
 mod probe;
 mod region;
+pub mod replay;
 mod space;
 pub mod step;
 mod sync;

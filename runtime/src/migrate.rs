@@ -1,6 +1,7 @@
 //! Moves: planned by [`step`] under the locks of the blocks concerned, executed in the order of its phases with one
 //! backend call per phase and device, coalesced into runs; then committed, or rolled back with [`settle`].
 
+use gmem_hal::trace::{Began, Direction as Way, What};
 use gmem_hal::{
     ByteRange, Cause, CopyRun, DeviceError, FrameIndex, FrameRun, NodeId, PageEntry, Rights,
 };
@@ -273,11 +274,13 @@ impl Execution<'_, '_, '_> {
                 })
                 .collect();
             let runs = copy_runs(pairs.into_iter(), self.shift(), context.info.window_frames);
+            let began = self.space.tracer.begin();
             context
                 .device
                 .download(&runs, &*self.space.host)
                 .map_err(|e| context.failed(e))?;
             self.count(Direction::DeviceToHost, &pages);
+            self.trace_copy(began, context.node, Way::Home, &pages, runs.len());
         }
         Ok(())
     }
@@ -288,6 +291,26 @@ impl Execution<'_, '_, '_> {
                 .counters
                 .moved(direction, cause, self.space.geometry.page.bytes());
         }
+    }
+
+    fn trace_copy(
+        &self,
+        began: Began,
+        node: NodeId,
+        direction: Way,
+        pages: &[(u64, Cause)],
+        runs: usize,
+    ) {
+        self.space.tracer.end(began, || {
+            let of = |cause| pages.iter().filter(|p| p.1 == cause).count() as u64;
+            let bytes = Cause::ALL.map(|cause| (cause, of(cause) << self.shift()));
+            What::Copy {
+                node,
+                direction,
+                moved: bytes.into_iter().filter(|(_, bytes)| *bytes > 0).collect(),
+                runs: runs as u64,
+            }
+        });
     }
 
     fn fill(&mut self) -> Result<(), MoveError> {
@@ -312,23 +335,28 @@ impl Execution<'_, '_, '_> {
             );
             if !zero.is_empty() {
                 let frames: Vec<FrameRun> = zero.iter().map(|r| r.frames).collect();
+                let began = self.space.tracer.begin();
                 context
                     .device
                     .zero(&frames)
                     .map_err(|e| context.failed(e))?;
                 let pages = frames.iter().map(|r| u64::from(r.frames)).sum();
                 add(&self.space.counters.zeroed_pages, pages);
+                self.space.tracer.end(began, || What::Zero {
+                    node: context.node,
+                    pages,
+                });
             }
             let out = copy_runs(with_frames(Action::Out(context.node)), shift, window_frames);
             if !out.is_empty() {
+                let began = self.space.tracer.begin();
                 context
                     .device
                     .upload(&out, &*self.space.host)
                     .map_err(|e| context.failed(e))?;
-                self.count(
-                    Direction::HostToDevice,
-                    &self.pages(|a| a == Action::Out(context.node)),
-                );
+                let pages = self.pages(|a| a == Action::Out(context.node));
+                self.count(Direction::HostToDevice, &pages);
+                self.trace_copy(began, context.node, Way::ToDevice, &pages, out.len());
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Context {
         pages: &[u64],
         before: impl Fn(u64) -> Option<FrameIndex>,
     ) -> Result<Vec<FrameIndex>, MoveError> {
-        self.grow_for(pages.len())?;
+        self.grow_for(space, pages.len())?;
         let mut frames = Vec::with_capacity(pages.len());
         for run in pages.chunk_by(|a, b| a + 1 == *b) {
             let hint = before(run[0]).filter(|_| self.placement == Placement::Contiguous);

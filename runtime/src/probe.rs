@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use gmem_hal::trace::What;
 use gmem_hal::{Access, Cause, GridBox};
 
 use crate::claim::{Claims, Needs};
@@ -173,12 +174,18 @@ impl<'r, 'a> Prober<'r, 'a> {
         let width = self.run.context.device.probe_width(self.run.launch).max(1);
         for group in open.chunks(width) {
             let boxes: Vec<GridBox> = group.iter().map(|&i| self.parts[i].workgroups).collect();
+            let began = self.run.space.tracer.begin();
             let reports = self
                 .run
                 .context
                 .device
                 .probe(self.run.launch, &boxes)
                 .map_err(|e| self.run.context.failed(e))?;
+            self.run.space.tracer.end(began, || What::Probe {
+                node: self.run.context.node,
+                kernel: self.run.launch.kernel.name().into(),
+                boxes: boxes.len() as u64,
+            });
             add(&self.run.space.counters.probes, 1);
             self.run.report.probes += 1;
             for (&i, report) in group.iter().zip(&reports) {

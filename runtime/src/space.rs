@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use gmem_hal::trace::{AttachFacts, PageRun, Tracer, WaitFor, What};
 use gmem_hal::{
     Access, ByteRange, Cause, Device, DeviceBytes, DeviceError, DeviceInfo, Geometry, HostMemory,
     NodeId, PageSize, Rights, Va,
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) blocks: BlockTable,
     pub(crate) regions: Ranked<Regions>,
     pub(crate) counters: Counters,
+    pub(crate) tracer: Tracer,
     /// By node; a device that was detached leaves its slot used.
     contexts: [OnceLock<Arc<Context>>; NodeId::MAX],
 }
@@ -66,9 +68,14 @@ impl Shared {
         let conflicts = |state: &crate::block::BlockState, page: u64| {
             state.conflicts(NodeId::HOST, (page % per_block) as usize, effective)
         };
-        while strict.clone().any(|page| conflicts(&state, page)) {
-            block.wait(&mut state);
+        let began = self.tracer.begin();
+        if strict.clone().any(|page| conflicts(&state, page)) {
+            while strict.clone().any(|page| conflicts(&state, page)) {
+                block.wait(&mut state);
+            }
+            self.tracer.end(began, || What::Wait { on: WaitFor::Claim });
         }
+        let began = self.tracer.begin();
         let event = match access {
             Access::Read => Event::Read(NodeId::HOST),
             Access::Write => Event::Write(NodeId::HOST),
@@ -93,6 +100,16 @@ impl Shared {
             .collect();
         let mut locked = Locked::one(self, number, state);
         let result = migrate(self, &mut locked, &wants);
+        // Under the lock, so that the record has what happens to a page in its order.
+        if result.is_ok() && !wants.is_empty() {
+            self.tracer.end(began, || {
+                let pages: Vec<_> = wants.iter().map(|w| (w.page, effective)).collect();
+                What::HostAccess {
+                    cause,
+                    uses: PageRun::of(&pages),
+                }
+            });
+        }
         drop(locked.into_one());
         result
     }
@@ -140,6 +157,18 @@ impl AddressSpace {
     /// When the host cannot start noticing touches.
     #[doc(alias = "gm_as_create")]
     pub fn new(host: Arc<dyn HostMemory>, page: PageSize) -> Result<Self, gmem_hal::HostError> {
+        Self::traced(host, page, &Tracer::off())
+    }
+
+    /// The same, recording what happens. The space gets a number of its own in the record.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::new`].
+    pub fn traced(
+        host: Arc<dyn HostMemory>,
+        page: PageSize,
+        tracer: &Tracer,
+    ) -> Result<Self, gmem_hal::HostError> {
         let geometry = Geometry {
             base: host.base(),
             len: host.len(),
@@ -151,6 +180,7 @@ impl AddressSpace {
             blocks: BlockTable::new(&geometry),
             regions: Ranked::new(Rank::Regions, 0, Regions::new(geometry)),
             counters: Counters::default(),
+            tracer: tracer.for_space(),
             contexts: std::array::from_fn(|_| OnceLock::new()),
         });
         host.start(Arc::new(Faults::new(&shared)))?;
@@ -190,7 +220,20 @@ impl AddressSpace {
             let reason = format!("an address space has at most {} devices", NodeId::MAX - 1);
             return Err(DeviceError::Unsupported { reason });
         }
+        let began = self.shared.tracer.begin();
         let info = device.attach(self.shared.geometry)?;
+        self.shared.tracer.end(began, || What::Attach {
+            node,
+            facts: Box::new(AttachFacts {
+                name: info.name.clone(),
+                backend: info.backend.to_owned(),
+                policy: policy.name().to_owned(),
+                frames: info.max_frames,
+                page_bytes: self.shared.geometry.page.bytes(),
+                window_frames: info.window_frames,
+                window_overhead: info.window_overhead,
+            }),
+        });
         let context = Arc::new(Context::new(node, device, info.clone(), policy, placement));
         let _ = self.shared.contexts[usize::from(node.0)].set(Arc::clone(&context));
         workers.push(Worker::start(Arc::clone(&self.shared), context));
@@ -283,11 +326,19 @@ impl AddressSpace {
             let per_block = shared.blocks.pages_per_block() as u64;
             let block = shared.blocks.block(number);
             let mut state = block.lock();
-            while pages
-                .clone()
-                .any(|p| state.conflicts(NodeId::HOST, (p % per_block) as usize, Access::Write))
-            {
-                block.wait(&mut state);
+            let held = |state: &crate::block::BlockState| {
+                pages
+                    .clone()
+                    .any(|p| state.conflicts(NodeId::HOST, (p % per_block) as usize, Access::Write))
+            };
+            if held(&state) {
+                let began = shared.tracer.begin();
+                while held(&state) {
+                    block.wait(&mut state);
+                }
+                shared
+                    .tracer
+                    .end(began, || What::Wait { on: WaitFor::Claim });
             }
             let touched: Vec<u64> = pages
                 .filter(|p| state.mapping((p % per_block) as usize) != Mapping::NIL)
@@ -312,6 +363,14 @@ impl AddressSpace {
                 shared.host.set_rights(bytes, Rights::None)?;
             }
             migrate(shared, &mut locked, &wants)?;
+            if !touched.is_empty() {
+                shared.tracer.note(|| {
+                    let pages: Vec<_> = touched.iter().map(|&p| (p, Access::Write)).collect();
+                    What::Discard {
+                        pages: PageRun::of(&pages),
+                    }
+                });
+            }
             // The pages are `Nil` now: what the host cannot give back must read as zero all the same.
             for bytes in runs() {
                 if shared.host.punch(bytes).is_err() {

@@ -130,19 +130,25 @@ fn internal(what: String) -> Result<(), MoveError> {
     .into())
 }
 
+/// Brings as many of the first pages of a range as the device holds, all claimed at once: so none of them makes room for
+/// another one, and what would not stay is not brought.
 fn prefetch(shared: &Shared, context: &Context, range: ByteRange) -> Result<(), MoveError> {
-    // In parts of at most half the device, so that a range larger than it ends with its last pages resident.
     let pages = shared.geometry.pages_of(range);
-    let most = (context.capacity() / 2).max(1);
-    let mut at = pages.start;
-    while at < pages.end {
-        let end = (at + most).min(pages.end);
+    let mut most = context.capacity().max(1);
+    loop {
         let mut needs = Needs::default();
-        needs.add(at..end, Access::Read);
-        Claims::none(context, shared).extend(&needs, Cause::Prefetch)?;
-        at = end;
+        needs.add(
+            pages.start..pages.end.min(pages.start.saturating_add(most)),
+            Access::Read,
+        );
+        match Claims::none(context, shared).extend(&needs, Cause::Prefetch) {
+            // The device gave fewer windows than it said it would: that is known now.
+            Err(MoveError::TooLarge { .. }) if (1..most).contains(&context.capacity()) => {
+                most = context.capacity();
+            }
+            done => return done,
+        }
     }
-    Ok(())
 }
 
 /// Something a device was asked to do. It goes on whether or not anybody waits; waiting is by `.await` or [`Pending::wait`].
@@ -238,7 +244,8 @@ impl AddressSpace {
         })
     }
 
-    /// Brings the pages of a range to a device for reading, before a launch needs them.
+    /// Brings the pages of a range to a device for reading, before a launch needs them. Of a range that is larger than the
+    /// device its first pages are brought, as many as fit, and the others stay where they are.
     ///
     /// # Errors
     /// At once, when the range is not inside a region.

@@ -8,7 +8,7 @@ use naga::{Span, WithSpan};
 #[non_exhaustive]
 pub enum ShaderError {
     /// The text is not WGSL.
-    #[error("line {line}: {message}\n{report}")]
+    #[error("{}", located(*line, message, report))]
     Parse {
         /// The line of the mistake, from 1 (0 when unknown).
         line: u32,
@@ -18,7 +18,7 @@ pub enum ShaderError {
         report: String,
     },
     /// The text is WGSL, but breaks one of its rules.
-    #[error("line {line}: {message}\n{report}")]
+    #[error("{}", located(*line, message, report))]
     Invalid {
         /// The line of the mistake, from 1 (0 when unknown).
         line: u32,
@@ -39,8 +39,18 @@ pub enum ShaderError {
         available: Vec<String>,
     },
     /// An `override` is unknown, lacks a value, or got one that does not fit.
-    #[error("override constants: {0}")]
-    Override(String),
+    #[error("{}: {message}; the shader has {}", match .name {
+        Some(name) => format!("override constant `{name}`"),
+        None => "override constants".to_owned(),
+    }, if .available.is_empty() { "none".to_owned() } else { .available.join(", ") })]
+    Override {
+        /// The constant, by its name or `@id` as it was given or is declared; `None` when it is not any one of them.
+        name: Option<String>,
+        /// What is wrong.
+        message: String,
+        /// The constants there are.
+        available: Vec<String>,
+    },
     /// A construct that the rewriter does not translate.
     #[error("line {line}: {construct} is not supported")]
     Unsupported {
@@ -88,6 +98,23 @@ impl ShaderError {
             line: line(span, source),
         }
     }
+}
+
+/// A message with its line, and what the compiler's report has beyond it: the source around the mistake, and hints.
+fn located(line: u32, message: &str, report: &str) -> String {
+    let mut text = match line {
+        0 => message.to_owned(),
+        line => format!("line {line}: {message}"),
+    };
+    for more in report.lines().map(str::trim_end).filter(|l| !l.is_empty()) {
+        let words = more.trim_start_matches("error:").trim_start();
+        let words = words.strip_prefix("= ").unwrap_or(words);
+        if !message.contains(words) {
+            text.push('\n');
+            text.push_str(more);
+        }
+    }
+    text
 }
 
 /// The line a span starts on, from 1; 0 for an undefined span.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use naga::back::PipelineConstants;
-use naga::back::pipeline_constants::process_overrides;
+use naga::back::pipeline_constants::{PipelineConstantError, process_overrides};
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Handle, Module, ShaderStage, Type, TypeInner};
+use naga::{
+    AddressSpace, Handle, Module, Override, Scalar, ScalarKind, ShaderStage, Type, TypeInner,
+};
 
 use crate::analysis::Analysis;
 use crate::error::{ShaderError, chain};
@@ -109,23 +111,24 @@ impl Program {
                 available: names.into_iter().map(str::to_owned).collect(),
             });
         };
-        let mut constants = PipelineConstants::default();
-        for (key, value) in overrides {
-            let id = self
-                .module
-                .overrides
-                .iter()
-                .find(|(_, o)| o.name.as_deref() == Some(key))
-                .and_then(|(_, o)| o.id);
-            constants.insert(id.map_or_else(|| key.clone(), |id| id.to_string()), *value);
-        }
+        let constants = self.constants(overrides)?;
         let (module, info) = process_overrides(
             &self.module,
             &self.info,
             Some((ShaderStage::Compute, chosen)),
             &constants,
         )
-        .map_err(|e| ShaderError::Override(chain(&e)))?;
+        .map_err(|e| match e {
+            PipelineConstantError::MissingValue(key) => {
+                // An `@id` stands for its constant's name.
+                let declared = self.declared(&key).and_then(|o| o.name.clone());
+                self.override_error(
+                    Some(declared.as_ref().unwrap_or(&key)),
+                    "it has no value here and none by default",
+                )
+            }
+            e => self.override_error(None, &chain(&e)),
+        })?;
         let (module, info) = (module.into_owned(), info.into_owned());
         let entry_index = module
             .entry_points
@@ -133,6 +136,66 @@ impl Program {
             .position(|e| e.stage == ShaderStage::Compute && e.name == chosen)
             .ok_or_else(|| ShaderError::Internal("the entry point vanished".to_owned()))?;
         reflect_entry(module, info, entry_index, &self.source)
+    }
+}
+
+/// Values of `override` constants.
+impl Program {
+    /// By the keys that naga knows them by.
+    fn constants(&self, overrides: &[(String, f64)]) -> Result<PipelineConstants, ShaderError> {
+        let mut constants = PipelineConstants::default();
+        for (key, value) in overrides {
+            let Some(declared) = self.declared(key) else {
+                return Err(self.override_error(Some(key), "there is none of that name"));
+            };
+            if let TypeInner::Scalar(scalar) = self.module.types[declared.ty].inner
+                && !fits(*value, scalar)
+            {
+                let ty = reflect::type_name(&self.module, declared.ty);
+                return Err(
+                    self.override_error(Some(key), &format!("{value} does not fit in {ty}"))
+                );
+            }
+            let id = declared.id.map(|id| id.to_string());
+            constants.insert(id.unwrap_or_else(|| key.clone()), *value);
+        }
+        Ok(constants)
+    }
+
+    /// A constant, by its name or `@id`.
+    fn declared(&self, key: &str) -> Option<&Override> {
+        let mut all = self.module.overrides.iter().map(|(_, o)| o);
+        all.find(|o| o.name.as_deref() == Some(key) || o.id.is_some_and(|id| id.to_string() == key))
+    }
+
+    fn override_error(&self, name: Option<&String>, message: &str) -> ShaderError {
+        let all = self.module.overrides.iter();
+        ShaderError::Override {
+            name: name.cloned(),
+            message: message.to_owned(),
+            available: all
+                .map(|(_, o)| {
+                    let name = o.name.clone();
+                    name.unwrap_or_else(|| o.id.map_or_else(String::new, |id| id.to_string()))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whether a constant of that type can have the value; what is behind the point is cut off, as WebGPU does.
+fn fits(value: f64, scalar: Scalar) -> bool {
+    let bits = u32::from(scalar.width) * 8;
+    let whole = value.trunc();
+    match scalar.kind {
+        ScalarKind::Bool => true,
+        ScalarKind::Uint => whole >= 0.0 && whole < 2_f64.powi(bits as i32),
+        ScalarKind::Sint => {
+            let half = 2_f64.powi(bits as i32 - 1);
+            whole >= -half && whole < half
+        }
+        // How large numbers are rounded is left to the compiler.
+        _ => value.is_finite(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What cannot be translated is refused with the construct and its line; what is wrong, with the reason.
 
-use gmem_shaders::{How, Mode, Program, ShaderError, Variant};
+use gmem_shaders::{Entry, How, Mode, Program, ShaderError, Variant};
 
 fn run(source: &str) -> Result<(), ShaderError> {
     let entry = Program::from_wgsl(source)?.entry(None, &[])?;
@@ -204,12 +204,56 @@ fn overrides_need_known_names_and_fitting_values() {
         with("n", 8.0).map(|e| e.workgroup_size).ok(),
         Some([8, 1, 1])
     );
-    assert!(matches!(with("m", 8.0), Err(ShaderError::Override(_))));
-    assert!(matches!(with("n", -1.0), Err(ShaderError::Override(_))));
-    assert!(matches!(
-        program.entry(Some("two"), &[]),
-        Err(ShaderError::Override(_))
-    ));
+    let refused = |entry: Result<Entry, ShaderError>, constant: &str, words: &str| {
+        let error = entry.err().expect("an error");
+        assert!(
+            matches!(&error, ShaderError::Override { name: Some(name), available, .. }
+                if name == constant && available == &["n"]),
+            "{error:?}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(words) && text.ends_with("the shader has n"),
+            "{text}"
+        );
+    };
+    refused(with("m", 8.0), "m", "`m`: there is none of that name");
+    refused(with("n", -1.0), "n", "`n`: -1 does not fit in u32");
+    refused(with("n", 4_294_967_296.0), "n", "does not fit in u32");
+    refused(with("n", f64::NAN), "n", "does not fit in u32");
+    refused(program.entry(Some("two"), &[]), "n", "no value");
+    // It fits in its type, and is no size of a workgroup.
+    let none = with("n", 0.0).err().expect("an error");
+    assert!(
+        matches!(none, ShaderError::Override { name: None, .. }),
+        "{none:?}"
+    );
+}
+
+#[test]
+fn a_mistake_is_told_once_with_its_line_and_its_source() {
+    let error =
+        Program::from_wgsl("@compute @workgroup_size(1)\nfn main() {\n  let x = ;\n}").err();
+    let Some(ShaderError::Parse { message, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
+    assert!(text.starts_with(&format!("line 3: {message}")), "{text}");
+    assert!(text.contains("let x = ;"), "{text}");
+    assert_eq!(text.matches(message.as_str()).count(), 1, "{text}");
+
+    let error = Program::from_wgsl(
+        "@compute @workgroup_size(1) fn main() {\n  var x = 1u;\n  let y = x + 2.5f;\n}",
+    )
+    .err();
+    let text = error.map(|e| e.to_string()).unwrap_or_default();
+    assert!(
+        text.starts_with("line 3: ") && text.contains("let y = x"),
+        "{text}"
+    );
+    for part in ["is invalid: Expression", "Operation Add", "let y"] {
+        assert_eq!(text.matches(part).count(), 1, "`{part}` in {text}");
+    }
 }
 
 #[test]

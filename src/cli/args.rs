@@ -1,10 +1,12 @@
 //! The command line: what can be asked for, checked as far as the words alone allow.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gmem_hal::trace::Tracer;
 use gmem_hal::{HostMechanism, PageSize};
-use gmem_runtime::policy::PolicyKind;
+use gmem_runtime::policy::{PolicyKind, UnknownPolicy};
 
 use super::size;
 use super::spec::{self, BindSpec, OverrideSpec};
@@ -20,6 +22,12 @@ Examples:
 
 Sizes are bytes, or numbers with K, M, G, T (powers of 1024; KiB, MiB, ... are the same) or KB, MB, GB, TB (powers of 1000).
 Results go to standard output and nothing else does. The exit status is 0, 1 when a run failed or was not verified, 2 for bad arguments.";
+
+const REPLAY_NOTES: &str = "\
+--policy NAME replays one of lru, clock, random and zeal beside the optimum, `belady` the optimum alone, `all` (the default) everything;
+--device-memory replays with another amount than was recorded, --seed with another seed.
+The optimum evicts the page whose next use is farthest, a clean one among equals: no choice of victims fetches fewer pages.
+Policies replay what passes needed and what probes and prefetches fetched ahead of them, the optimum what passes needed.";
 
 const RUN_NOTES: &str = "\
 SPEC, after --bind NAME=, is one of
@@ -65,6 +73,11 @@ pub enum Command {
     /// Run any WGSL kernel over files
     #[command(after_help = RUN_NOTES)]
     Run(RunArgs),
+    /// Measure against what an expert would write by hand with plain wgpu; every ratio is of two sides run in turn
+    Bench(BenchArgs),
+    /// Replay the page accesses of a recorded run under other eviction policies, and under Belady's optimum
+    #[command(after_help = REPLAY_NOTES)]
+    Replay(ReplayArgs),
 }
 
 /// Options that may stand before or after the command.
@@ -80,7 +93,7 @@ pub struct Common {
     pub page_size: Option<PageSize>,
     /// What to evict when device memory is full: lru, clock, random, or zeal (as much as it can, to test gmem itself) [default: clock]
     #[arg(long, global = true, value_name = "NAME")]
-    pub policy: Option<PolicyKind>,
+    pub policy: Option<PolicyChoice>,
     /// Adapter: vulkan, gl, metal, dx12, sim (simulated), or a part of an adapter's name as `gmem info` shows it
     #[arg(long, global = true, value_name = "NAME", value_parser = adapter)]
     pub adapter: Option<Adapter>,
@@ -93,6 +106,46 @@ pub struct Common {
     /// Write a report of the run as JSON
     #[arg(long, global = true, value_name = "FILE.json")]
     pub report: Option<PathBuf>,
+    /// Record what happens, when and in which thread, for Perfetto (ui.perfetto.dev) and `gmem replay`
+    #[arg(long, global = true, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+    /// What spaces record into: on while a trace is wanted.
+    #[arg(skip)]
+    pub tracer: Tracer,
+}
+
+impl Common {
+    /// The policy that spaces are to have.
+    #[must_use]
+    pub const fn policy_kind(&self) -> Option<PolicyKind> {
+        match self.policy {
+            Some(PolicyChoice::One(kind)) => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+/// `--policy`: one that can run; for replays also what cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyChoice {
+    /// A policy of the runtime.
+    One(PolicyKind),
+    /// Belady's optimum: it knows the future.
+    Belady,
+    /// Every one, and the optimum.
+    All,
+}
+
+impl FromStr for PolicyChoice {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        match name {
+            "belady" => Ok(Self::Belady),
+            "all" => Ok(Self::All),
+            _ => name.parse().map(Self::One),
+        }
+    }
 }
 
 /// `gmem info`.
@@ -155,6 +208,37 @@ pub struct RunArgs {
     /// How many times to launch the kernel, one after the other, on the same memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
+}
+
+/// `gmem bench`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BenchArgs {
+    /// Fewer readings of each case: minutes instead of a quarter of an hour
+    #[arg(long)]
+    pub quick: bool,
+    /// Only these groups of cases, such as P1,P6
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with plots, in one file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Measure nothing: show the rows that an earlier run wrote with --json
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["quick", "only"])]
+    pub from: Option<PathBuf>,
+}
+
+/// `gmem replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// A trace that `--trace` wrote
+    #[arg(value_name = "TRACE")]
+    pub file: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A demonstration.
@@ -242,6 +326,14 @@ pub enum ArgumentError {
     /// A size for data whose size is given by a file.
     #[error("--size does not go with {0}: the file says how much data there is")]
     SizeOfFile(&'static str),
+    /// `--policy belady` or `all` where something is to run.
+    #[error(
+        "--policy {0} is for replays of a trace: `gmem replay TRACE --policy {0}`; here use lru, clock, random or zeal"
+    )]
+    OnlyReplays(&'static str),
+    /// `--trace` where nothing runs.
+    #[error("--trace records a run: use it with run, demo or bench")]
+    NothingToTrace,
     /// One binding or constant is given twice.
     #[error("`{name}` is given twice by {option}: give it once")]
     Twice {
@@ -253,6 +345,9 @@ pub enum ArgumentError {
     /// Two outputs would go to one file.
     #[error("two bindings write {0:?}: give each its own output file")]
     SameOutput(PathBuf),
+    /// The rows and the page would go to one file.
+    #[error("--json and --html both write {0:?}: give each its own file")]
+    SameResult(PathBuf),
 }
 
 impl Cli {
@@ -261,10 +356,20 @@ impl Cli {
     /// # Errors
     /// When arguments contradict each other.
     pub fn check(&self) -> Result<(), ArgumentError> {
+        let runs = !matches!(self.command, Some(Command::Info(_) | Command::Replay(_)));
+        if self.common.trace.is_some() && !runs {
+            return Err(ArgumentError::NothingToTrace);
+        }
+        match (&self.command, self.common.policy) {
+            (Some(Command::Replay(_)), _) | (_, None | Some(PolicyChoice::One(_))) => {}
+            (_, Some(PolicyChoice::Belady)) => return Err(ArgumentError::OnlyReplays("belady")),
+            (_, Some(PolicyChoice::All)) => return Err(ArgumentError::OnlyReplays("all")),
+        }
         match &self.command {
             Some(Command::Demo(demo)) => demo.check(),
             Some(Command::Run(run)) => run.check(),
-            Some(Command::Info(_)) | None => Ok(()),
+            Some(Command::Bench(bench)) => bench.check(),
+            Some(Command::Info(_) | Command::Replay(_)) | None => Ok(()),
         }
     }
 }
@@ -303,6 +408,17 @@ impl RunArgs {
         match outputs.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(ArgumentError::SameOutput(pair[0].clone())),
             None => Ok(()),
+        }
+    }
+}
+
+impl BenchArgs {
+    fn check(&self) -> Result<(), ArgumentError> {
+        match &self.html {
+            Some(html) if self.json.as_ref() == Some(html) => {
+                Err(ArgumentError::SameResult(html.clone()))
+            }
+            _ => Ok(()),
         }
     }
 }

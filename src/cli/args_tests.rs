@@ -47,7 +47,7 @@ fn every_common_option_is_read() {
     .unwrap()
     .common;
     assert_eq!(common.page_size, Some(PageSize::MIN));
-    assert_eq!(common.policy, Some(PolicyKind::Clock));
+    assert_eq!(common.policy_kind(), Some(PolicyKind::Clock));
     assert_eq!(common.adapter, Some(Adapter::Named("llvmpipe".to_owned())));
     assert_eq!(
         common.host.map(HostMechanism::from),
@@ -167,4 +167,29 @@ fn help_tells_a_stranger_how_to_begin() {
     ] {
         assert!(help.contains(words), "no {words:?} in\n{help}");
     }
+}
+
+#[test]
+fn what_only_a_replay_can_do_is_refused_elsewhere() {
+    for line in [
+        "replay t.json --policy belady",
+        "replay t.json --policy all",
+        "replay t.json --policy lru",
+    ] {
+        let cli = parse(line).unwrap();
+        assert_eq!(cli.check(), Ok(()), "{line}");
+    }
+    for (line, error) in [
+        ("demo --policy belady", ArgumentError::OnlyReplays("belady")),
+        ("--policy all info", ArgumentError::OnlyReplays("all")),
+        ("info --trace t.json", ArgumentError::NothingToTrace),
+        (
+            "replay a.json --trace t.json",
+            ArgumentError::NothingToTrace,
+        ),
+    ] {
+        assert_eq!(parse(line).unwrap().check(), Err(error), "{line}");
+    }
+    assert_eq!(parse("demo --trace t.json").unwrap().check(), Ok(()));
+    assert!(parse("demo --policy fifo").is_err() && parse("replay").is_err());
 }

@@ -26,7 +26,10 @@ pub enum CsrError {
     #[error("the graph has {0} edges: at most 4294967295 can be counted")]
     Edges(u64),
     /// An edge leads to, or comes from, a node that is not there.
-    #[error("an edge leads from node {from} to node {to}, and there are {nodes} nodes, from 0")]
+    #[error("an edge leads from node {from} to node {to}, and there {}, from 0", match .nodes {
+        1 => "is 1 node".to_owned(),
+        nodes => format!("are {nodes} nodes"),
+    })]
     OutOfRange {
         /// Where from.
         from: u64,

@@ -14,8 +14,14 @@ use super::stream::{self, StreamError};
 
 /// An output that cannot be where it is to go.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} cannot be written: its folder does not exist")]
-pub struct NoFolder(pub PathBuf);
+pub enum OutputError {
+    /// There is no such folder.
+    #[error("{0:?} cannot be written: its folder does not exist")]
+    NoFolder(PathBuf),
+    /// There is a folder of that name.
+    #[error("{0:?} cannot be written: it is a folder, name a file in it")]
+    Folder(PathBuf),
+}
 
 /// An input that is open; nothing of its data has been read.
 #[derive(Debug)]
@@ -41,7 +47,7 @@ impl Input {
     /// With bad arguments when there is no such file or folder; else when the file cannot be bound.
     pub fn open(spec: &BindSpec) -> Result<Self, Failure> {
         if let Some(out) = &spec.out {
-            check_folder(out)?;
+            check_output(out)?;
         }
         Ok(match &spec.source {
             Source::Npy(path) => {
@@ -164,13 +170,19 @@ impl Memory {
 }
 
 /// A long run is not worth a result that has nowhere to go.
-pub fn check_folder(file: &Path) -> Result<(), Failure> {
-    match file.parent() {
+///
+/// # Errors
+/// With bad arguments, when the file's folder is missing or the file is a folder itself.
+pub fn check_output(file: &Path) -> Result<(), Failure> {
+    let ends_as_folder = file.to_string_lossy().ends_with(std::path::is_separator);
+    let error = match file.parent() {
+        _ if ends_as_folder || file.is_dir() => OutputError::Folder(file.to_owned()),
         Some(folder) if folder != Path::new("") && !folder.is_dir() => {
-            Err(Failure::arguments(NoFolder(file.to_owned())))
+            OutputError::NoFolder(file.to_owned())
         }
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(Failure::arguments(error))
 }
 
 #[cfg(test)]
@@ -189,6 +201,13 @@ mod tests {
         assert_eq!(status("x=/no/such/file.bin"), Some(2));
         assert_eq!(status("x=/no/such/file.npy"), Some(2));
         assert_eq!(status("x=zeros:4,out=/no/such/folder/file.bin"), Some(2));
+        let folder = std::env::temp_dir().join(format!("gmem-{}-dir.bin", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let out = format!("x=zeros:4,out={}", folder.display());
+        assert_eq!(status(&out), Some(2), "a folder");
+        std::fs::remove_dir(&folder).unwrap();
+        assert_eq!(status(&out), None, "no folder any more");
+        assert_eq!(status(&format!("{out}/")), Some(2), "a folder by its name");
         let path = std::env::temp_dir().join(format!("gmem-{}-bad.npy", std::process::id()));
         std::fs::write(&path, b"no array").unwrap();
         assert_eq!(status(&format!("x={}", path.display())), Some(1));

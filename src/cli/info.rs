@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use gmem::DeviceChoice;
 use gmem::gpu::{AdapterSummary, OpenError};
+use gmem_hal::counted;
 use serde::Serialize;
 
 use super::args::{Common, InfoArgs};
+use super::files::check_output;
 use super::report;
 use super::space::{self, Engine};
 use super::{Failure, print, size};
@@ -98,6 +100,9 @@ impl From<AdapterSummary> for Adapter {
 /// # Errors
 /// When an adapter or a mechanism that was asked for is not there.
 pub fn run(common: &Common, args: &InfoArgs) -> Result<(), Failure> {
+    if let Some(report) = &common.report {
+        check_output(report)?;
+    }
     let info = gather(common)?;
     if let Some(path) = &common.report {
         report::write(path, &info).map_err(Failure::run)?;
@@ -253,8 +258,8 @@ fn write_text(text: &mut String, info: &Info) -> std::fmt::Result {
         };
         writeln!(
             text,
-            "  in                {windows}, {} pages",
-            device.pages
+            "  in                {windows}, {}",
+            counted(device.pages, "page")
         )?;
     }
     writeln!(text, "\nHost mechanism: {}", info.host.mechanism)?;

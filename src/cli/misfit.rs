@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use gmem_hal::counted;
+
 use super::uniform::UniformError;
 
 /// Arguments that do not fit the kernel.
@@ -74,7 +76,7 @@ pub enum MisfitError {
         offset: u32,
     },
     /// A file that is not the uniform's size.
-    #[error("uniform `{name}` takes {wanted} bytes, and {path:?} has {given}")]
+    #[error("uniform `{name}` takes {}, and {path:?} has {given}", counted(*wanted, "byte"))]
     FileSize {
         /// The variable.
         name: String,
@@ -87,7 +89,8 @@ pub enum MisfitError {
     },
     /// Ids are 32 bits wide.
     #[error(
-        "{groups} workgroups of {lanes} invocations are past the limit of 2^32 invocations in dimension {dimension}"
+        "{groups} workgroups of {} are past the limit of 2^32 invocations in dimension {dimension}",
+        counted(*lanes, "invocation")
     )]
     Grid {
         /// Workgroups.

@@ -4,6 +4,7 @@
 //! The exit status is 0, 1 when a run failed or was not verified, 2 for bad arguments.
 
 pub mod args;
+pub mod bench;
 pub mod csr;
 pub mod demo;
 pub mod files;
@@ -13,6 +14,7 @@ pub mod misfit;
 pub mod mtx;
 pub mod npy;
 pub mod progress;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod seeded;
@@ -21,6 +23,7 @@ pub mod space;
 pub mod spec;
 pub mod stream;
 pub mod table;
+pub mod trace;
 pub mod uniform;
 
 use std::error::Error;
@@ -60,7 +63,9 @@ run_failures!(
     stream::StreamError,
     npy::NpyError,
     mtx::MtxError,
-    csr::CsrError
+    csr::CsrError,
+    trace::WriteError,
+    gmem::replay::ReplayError
 );
 
 impl Failure {
@@ -134,12 +139,18 @@ pub fn main() -> ExitCode {
             .print();
         return ExitCode::from(2);
     }
-    let done = match &cli.command {
-        None => demo::runner::run(&cli.common, &DemoArgs::default()),
-        Some(Command::Demo(args)) => demo::runner::run(&cli.common, args),
-        Some(Command::Info(args)) => info::run(&cli.common, args),
-        Some(Command::Run(args)) => run::run(&cli.common, args),
-    };
+    let Cli {
+        mut common,
+        command,
+    } = cli;
+    let done = trace::recorded(&mut common, |common| match &command {
+        None => demo::runner::run(common, &DemoArgs::default()),
+        Some(Command::Demo(args)) => demo::runner::run(common, args),
+        Some(Command::Info(args)) => info::run(common, args),
+        Some(Command::Run(args)) => run::run(common, args),
+        Some(Command::Bench(args)) => bench::run(common, args),
+        Some(Command::Replay(args)) => replay::run(common, args),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ExitCode::from(failure.report()),

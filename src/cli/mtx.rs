@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use gmem_hal::counted;
 use sprs::io::IoError;
 use sprs::num_kinds::Pattern;
 
@@ -51,7 +52,7 @@ pub enum MtxError {
         columns: u64,
     },
     /// The file ends before its last entry.
-    #[error("{path:?} ends at line {line}, before the last of {promised} entries: it was cut off")]
+    #[error("{path:?} ends at line {line}, before the last of {}: it was cut off", entries(*promised))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -72,7 +73,8 @@ pub enum MtxError {
     },
     /// There is more than was promised.
     #[error(
-        "{path:?} goes on after its last entry, at line {line}: its sizes promise {promised} entries"
+        "{path:?} goes on after its last entry, at line {line}: its sizes promise {}",
+        entries(*promised)
     )]
     Trailing {
         /// The file.
@@ -82,7 +84,29 @@ pub enum MtxError {
         /// Entries that the file's sizes promise.
         promised: u64,
     },
-    /// Too many nodes or edges, or an entry outside of the matrix.
+    /// An entry lies outside of the matrix.
+    #[error(
+        "{path:?}{}: entry {entry} is at row {row} and column {column}, and the matrix has {nodes} of each, counted from 1",
+        match .line {
+            Some(line) => format!(", line {line}"),
+            None => String::new(),
+        }
+    )]
+    Outside {
+        /// The file.
+        path: PathBuf,
+        /// Where, as far as the file could be read again.
+        line: Option<u64>,
+        /// Which of the file's entries, from 1.
+        entry: u64,
+        /// Its row, from 1.
+        row: u64,
+        /// Its column, from 1.
+        column: u64,
+        /// Rows and columns that there are.
+        nodes: u64,
+    },
+    /// No nodes, or too many of them or of edges.
     #[error("{path:?}: {source}")]
     Graph {
         /// The file.
@@ -98,7 +122,34 @@ pub enum MtxError {
 /// When it is no square sparse matrix, or does not hold what it promises.
 pub fn read(path: &Path, progress: &Progress) -> Result<Csr, MtxError> {
     let (file, len) = stream::open(path)?;
-    read_from(path, BufReader::with_capacity(1 << 18, file), len, progress)
+    let mut graph = read_from(path, BufReader::with_capacity(1 << 18, file), len, progress);
+    if let Err(MtxError::Outside { line, entry, .. }) = &mut graph
+        && let Ok((file, _)) = stream::open(path)
+    {
+        *line = line_of_entry(BufReader::new(file), *entry);
+    }
+    graph
+}
+
+fn entries(count: u64) -> String {
+    counted(count, "entry")
+}
+
+/// The line of an entry, both from 1. The crate that reads entries keeps no lines: they are counted again.
+fn line_of_entry(reader: impl BufRead, entry: u64) -> Option<u64> {
+    let mut said = 0_u64;
+    for (line, text) in (1..).zip(reader.split(b'\n')) {
+        let text = text.ok()?;
+        if text.starts_with(b"%") || text.trim_ascii().is_empty() {
+            continue;
+        }
+        // The first of them are the sizes.
+        if said == entry {
+            return Some(line);
+        }
+        said += 1;
+    }
+    None
 }
 
 /// Reads a graph of at most `len` bytes; `path` is for messages.
@@ -145,15 +196,48 @@ fn read_from(
     })?;
     only_blanks(&path(), &mut reader, promised)?;
     let (from, to) = (matrix.row_inds(), matrix.col_inds());
-    Csr::from_edges(nodes, || {
+    let edges = || {
         from.iter()
             .zip(to)
             .map(|(from, to)| (*from as u64, *to as u64))
+    };
+    Csr::from_edges(nodes, edges).map_err(|source| match source {
+        CsrError::OutOfRange { .. } => {
+            let (entry, (row, column)) = outside(edges(), banner.ends_with("symmetric"), nodes);
+            MtxError::Outside {
+                path: path(),
+                line: None,
+                entry,
+                row,
+                column,
+                nodes,
+            }
+        }
+        source => MtxError::Graph {
+            path: path(),
+            source,
+        },
     })
-    .map_err(|source| MtxError::Graph {
-        path: path(),
-        source,
-    })
+}
+
+/// The first entry that is outside, with its row and column, all from 1. In a symmetric matrix each entry off the
+/// diagonal is followed by its mirror image, which the file does not have.
+fn outside(
+    mut edges: impl Iterator<Item = (u64, u64)>,
+    symmetric: bool,
+    nodes: u64,
+) -> (u64, (u64, u64)) {
+    let mut entry = 0;
+    while let Some((from, to)) = edges.next() {
+        entry += 1;
+        if from >= nodes || to >= nodes {
+            return (entry, (from.saturating_add(1), to.saturating_add(1)));
+        }
+        if symmetric && from != to {
+            edges.next();
+        }
+    }
+    (entry, (nodes, nodes))
 }
 
 /// Reads the first line, and gives it back in the crate's words.
@@ -283,169 +367,5 @@ impl<R: BufRead> Read for Counted<'_, R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Csr, MtxError> {
-        read_from(
-            Path::new("g.mtx"),
-            text.as_bytes(),
-            text.len() as u64,
-            &Progress::hidden(),
-        )
-    }
-
-    const PATTERN: &str = "%%MatrixMarket matrix coordinate pattern general\n";
-
-    #[test]
-    fn entries_are_edges_from_row_to_column_whatever_their_values() {
-        let expected = Csr::from_edges(3, || [(0, 1), (2, 1), (1, 2)].into_iter()).unwrap();
-        for text in [
-            "%%MatrixMarket matrix coordinate pattern general\n3 3 3\n1 2\n3 2\n2 3\n",
-            "%%MatrixMarket matrix coordinate real general\n% a comment\n%\n\n3 3 3\n1 2 0.5\n3 2 -1e3\n\n2 3 7",
-            "%%matrixmarket MATRIX Coordinate Integer General\r\n3 3 3\r\n1 2 5\r\n3 2 -1\r\n2 3 7\r\n\r\n",
-        ] {
-            assert_eq!(parse(text).unwrap(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_symmetric_matrix_has_its_edges_both_ways_and_its_diagonal_once() {
-        let text = "%%MatrixMarket matrix coordinate pattern symmetric\n3 3 2\n2 1\n3 3\n";
-        let expected = Csr::from_edges(3, || [(1, 0), (0, 1), (2, 2)].into_iter()).unwrap();
-        assert_eq!(parse(text).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_file_that_is_cut_off_anywhere_is_an_error_with_its_line() {
-        let whole = format!("{PATTERN}3 3 3\n1 2\n3 2\n2 3\n");
-        // Without the end of its last line it is still whole.
-        for len in 0..whole.len() - 2 {
-            assert!(parse(&whole[..len]).is_err(), "{len} bytes");
-        }
-        assert!(parse(&whole[..whole.len() - 1]).is_ok());
-        let error = parse(&format!(
-            "{PATTERN}3 3 9\n1 2\n3 2\n1 1\n1 1\n1 1\n1 1\n1 1\n1 1\n"
-        ))
-        .unwrap_err();
-        assert!(
-            matches!(
-                error,
-                MtxError::Truncated {
-                    line: 10,
-                    promised: 9,
-                    ..
-                }
-            ),
-            "{error}"
-        );
-        let error = parse(&format!("{PATTERN}3 3 {}\n1 2\n", u64::MAX)).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                MtxError::Truncated {
-                    promised: u64::MAX,
-                    ..
-                }
-            ),
-            "{error}"
-        );
-        assert!(matches!(parse(PATTERN), Err(MtxError::Sizes { .. })));
-    }
-
-    #[test]
-    fn what_is_no_graph_is_refused_with_the_reason() {
-        assert!(matches!(parse("from,to\n1,2\n"), Err(MtxError::Banner(_))));
-        assert!(matches!(parse(""), Err(MtxError::Banner(_))));
-        for (sort, word) in [
-            ("array real general", "array"),
-            ("coordinate complex general", "complex"),
-            ("coordinate real hermitian", "hermitian"),
-            ("coordinate pattern", "coordinate pattern"),
-        ] {
-            let error = parse(&format!("%%MatrixMarket matrix {sort}\n1 1 0\n")).unwrap_err();
-            assert!(
-                matches!(&error, MtxError::Sort { found, .. } if found == word),
-                "{error}"
-            );
-        }
-        assert!(matches!(
-            parse(&format!("{PATTERN}3 3\n")),
-            Err(MtxError::Sizes { line: 2, .. })
-        ));
-        assert!(matches!(
-            parse(&format!("{PATTERN}3 x 1\n1 1\n")),
-            Err(MtxError::Sizes { .. })
-        ));
-        assert!(matches!(
-            parse(&format!("{PATTERN}3 2 1\n1 1\n")),
-            Err(MtxError::NotSquare { .. })
-        ));
-        assert!(matches!(
-            parse(&format!("{PATTERN}0 0 0\n")),
-            Err(MtxError::Graph {
-                source: CsrError::NoNodes,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn an_entry_that_is_wrong_is_found() {
-        for entry in [
-            "0 1",
-            "1 0",
-            "x 1",
-            "1",
-            "1 -2",
-            "1 2 3",
-            "99999999999999999999 1",
-        ] {
-            let error = parse(&format!("{PATTERN}3 3 3\n1 2\n{entry}\n2 3\n")).unwrap_err();
-            assert!(
-                matches!(error, MtxError::Entry { line: 4, .. }),
-                "{entry}: {error}"
-            );
-        }
-        for entry in ["4 1", "1 4", "4294967297 1"] {
-            let error = parse(&format!("{PATTERN}3 3 3\n1 2\n{entry}\n2 3\n")).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    MtxError::Graph {
-                        source: CsrError::OutOfRange { .. },
-                        ..
-                    }
-                ),
-                "{entry}: {error}"
-            );
-        }
-        let error = parse(&format!("{PATTERN}3 3 1\n1 2\n\n2 3\n")).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                MtxError::Trailing {
-                    line: 5,
-                    promised: 1,
-                    ..
-                }
-            ),
-            "{error}"
-        );
-        let error = parse("%%MatrixMarket matrix coordinate real general\n3 3 2\n1 2 1.0\n2 3\n")
-            .unwrap_err();
-        assert!(matches!(error, MtxError::Entry { line: 4, .. }), "{error}");
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_an_error() {
-        let bytes = [PATTERN.as_bytes(), b"3 3 1\n\xff\xfe\n"].concat();
-        let error = read_from(
-            Path::new("g.mtx"),
-            bytes.as_slice(),
-            bytes.len() as u64,
-            &Progress::hidden(),
-        );
-        assert!(error.is_err());
-    }
-}
+#[path = "mtx_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use gmem_hal::counted;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr, WriterBuilder as _};
 
 use super::progress::Progress;
@@ -175,7 +176,7 @@ pub enum NpyError {
     #[error("{0:?} holds no elements: there is nothing to bind")]
     Empty(PathBuf),
     /// There is more behind the data.
-    #[error("{path:?} has {extra} bytes after its data: it is not one array")]
+    #[error("{path:?} has {} after its data: it is not one array", counted(*extra, "byte"))]
     Trailing {
         /// The file.
         path: PathBuf,

@@ -86,6 +86,13 @@ impl Progress {
         Self { shown: None }
     }
 
+    /// Says what is being done now.
+    pub fn say(&self, what: &str) {
+        if let Some(shown) = &self.shown {
+            shown.bar.set_message(what.to_owned());
+        }
+    }
+
     /// Says that `bytes` more are done.
     pub fn advance(&self, bytes: u64) {
         if let Some(shown) = &self.shown {
@@ -118,6 +125,7 @@ mod tests {
         let began = std::time::Instant::now();
         let progress = Progress::after(PATIENCE, "nothing", 10, || panic!("it shows"));
         progress.advance(10);
+        progress.say("nothing more");
         drop(progress);
         drop(Progress::hidden());
         assert!(began.elapsed() < PATIENCE);

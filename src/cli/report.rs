@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use gmem::{DeviceHandle, Gmem};
 use gmem_hal::Cause;
 use gmem_runtime::Counts;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+
+use super::args::Common;
 
 /// Bytes by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +74,44 @@ pub struct Seconds {
     pub kernel: f64,
 }
 
+/// On what, and how, a run was made: what has to be known to repeat it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// This command's.
+    pub gmem_version: &'static str,
+    /// The adapter's name.
+    pub adapter: String,
+    /// `vulkan`, `gl`, `metal`, `dx12`, or `sim` for the simulated device.
+    pub backend: &'static str,
+    /// The driver's name and version; empty where there is none, or it does not say.
+    pub driver: String,
+    /// How touches by the CPU were noticed.
+    pub host_mechanism: &'static str,
+    /// What was evicted when device memory was full.
+    pub policy: String,
+    /// Of generated data and of the random policy.
+    pub seed: u64,
+}
+
+impl Setting {
+    /// That of a space over one device.
+    #[must_use]
+    pub fn of(gm: &Gmem, common: &Common) -> Self {
+        let device = gm.device(0).ok();
+        let info = device.as_ref().map(DeviceHandle::info);
+        let gpu = device.as_ref().and_then(DeviceHandle::gpu);
+        Self {
+            gmem_version: env!("CARGO_PKG_VERSION"),
+            adapter: info.map_or_else(String::new, |info| info.name.clone()),
+            backend: info.map_or("", |info| info.backend),
+            driver: gpu.map_or_else(String::new, |gpu| gpu.adapter().driver.clone()),
+            host_mechanism: gm.mechanism().0.name(),
+            policy: common.policy_kind().unwrap_or_default().to_string(),
+            seed: common.seed,
+        }
+    }
+}
+
 /// The report of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -80,6 +121,9 @@ pub struct Report {
     /// Whether an independent computation came to the same result; of a demonstration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
+    /// On what, and how.
+    #[serde(flatten)]
+    pub setting: Setting,
     /// Bytes of all bindings.
     pub bytes_bound: u64,
     /// The cap on windows.
@@ -191,6 +235,13 @@ mod tests {
             .map(String::as_str)
             .collect();
         let mut expected = [
+            "gmem_version",
+            "adapter",
+            "backend",
+            "driver",
+            "host_mechanism",
+            "policy",
+            "seed",
             "bytes_bound",
             "device_memory",
             "peak_device_bytes",
@@ -216,6 +267,33 @@ mod tests {
         for kind in ["static", "probe", "resident", "transaction"] {
             assert!(json["footprint"][kind].is_u64(), "{kind}");
         }
+    }
+
+    #[test]
+    fn the_setting_is_that_of_the_space() {
+        let common = Common {
+            policy: Some(crate::cli::args::PolicyChoice::One(gmem::PolicyKind::Lru)),
+            seed: 7,
+            ..Common::default()
+        };
+        let gm = Gmem::builder()
+            .device(gmem::DeviceChoice::Simulated)
+            .host(gmem::host::Choice::Only(
+                gmem::host::HostMechanism::Explicit,
+            ))
+            .build()
+            .unwrap();
+        let setting = Setting::of(&gm, &common);
+        assert_eq!(
+            (setting.backend, setting.host_mechanism, setting.seed),
+            ("sim", "explicit", 7)
+        );
+        assert_eq!(
+            (setting.policy.as_str(), setting.driver.as_str()),
+            ("lru", "")
+        );
+        assert_eq!(setting.adapter, gm.device(0).unwrap().info().name);
+        assert_eq!(setting.gmem_version, env!("CARGO_PKG_VERSION"));
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use gmem::gpu::{Leaf as WgslLeaf, ScalarLeaf};
+use gmem::gpu::{CompileError, Leaf as WgslLeaf, ScalarLeaf, ShaderError};
 use gmem::{Gmem, Kernel, StorageInfo, UniformInfo};
+use gmem_hal::counted;
 
 use super::args::{Common, RunArgs};
 use super::demo::stage::{at_hand, fill_in};
-use super::files::{Input, Memory, check_folder};
+use super::files::{Input, Memory, check_output};
 use super::misfit::MisfitError;
 use super::progress::Progress;
-use super::report::{self, Report};
+use super::report::{self, Report, Setting};
 use super::space::{self, Engine};
 use super::spec::{BindSpec, BindingName, Source};
 use super::stream;
@@ -43,7 +44,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
         }
     }
     if let Some(report) = &common.report {
-        check_folder(report)?;
+        check_output(report)?;
     }
     let adapter = space::adapter(common).ok_or_else(|| Failure::run(NeedsGpu))?;
     let gm = Engine::Gpu(adapter).builder(common).build()?;
@@ -52,7 +53,9 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
         .iter()
         .map(|o| (o.name.clone(), o.value))
         .collect();
-    let kernel = gm.kernel_on(&gm.device(0)?, &source, args.entry.as_deref(), &overrides)?;
+    let kernel = gm
+        .kernel_on(&gm.device(0)?, &source, args.entry.as_deref(), &overrides)
+        .map_err(|error| misnamed_or_failed(error, !overrides.is_empty()))?;
     check_grid(args.grid, kernel.workgroup_size()).map_err(Failure::arguments)?;
     let names = bindings(&kernel, &args.binds).map_err(Failure::arguments)?;
     for ((info, spec), input) in names.iter().zip(&args.binds).zip(&inputs) {
@@ -68,6 +71,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     drop(progress);
     let (mut report, launches) = launch(&gm, &kernel, args, &names, &mut memory, &values)?;
     fill_in(&mut report, &gm);
+    report.setting = Setting::of(&gm, common);
 
     let mut text = summary(&kernel, args, &report, launches);
     for (spec, memory) in args.binds.iter().zip(&memory) {
@@ -135,6 +139,25 @@ fn launch(
     Ok((report, passes))
 }
 
+/// An entry point or a constant that was named wrong, or has to be named, is the argument's fault; all else the run's.
+fn misnamed_or_failed(error: gmem::Error, overridden: bool) -> Failure {
+    let ours = match &error {
+        gmem::Error::Compile(CompileError::Shader(shader)) => match shader {
+            ShaderError::NoEntryPoint { name, available } => {
+                name.is_some() || !available.is_empty()
+            }
+            ShaderError::Override { name, .. } => name.is_some() || overridden,
+            _ => false,
+        },
+        _ => false,
+    };
+    if ours {
+        Failure::arguments(error)
+    } else {
+        Failure::run(error)
+    }
+}
+
 /// Too small a binding is the argument's fault, all else the run's.
 fn misfit_or_failed(error: gmem::Error) -> Failure {
     match error {
@@ -152,17 +175,19 @@ fn summary(kernel: &Kernel, args: &RunArgs, report: &Report, passes: u64) -> Str
     };
     let moved = |moved: &report::ByCause| moved.each().map(|(_, bytes)| bytes).sum::<u64>();
     format!(
-        "{}: {launches}{workgroups} workgroups in {passes} passes, {:.2} s ({:.2} s in the kernel)\n\
-         {} bound, {} of device memory; {} moved there, {} back; {} faults, {} evictions\n",
+        "{}: {launches}{} in {}, {:.2} s ({:.2} s in the kernel)\n\
+         {} bound, {} of device memory; {} moved there, {} back; {}, {}\n",
         kernel.name(),
+        counted(workgroups, "workgroup"),
+        counted(passes, "pass"),
         report.seconds.total,
         report.seconds.kernel,
         size::show(report.bytes_bound),
         size::show(report.device_memory),
         size::show(moved(&report.moved.host_to_device)),
         size::show(moved(&report.moved.device_to_host)),
-        report.faults,
-        report.evictions,
+        counted(report.faults, "fault"),
+        counted(report.evictions, "eviction"),
     )
 }
 

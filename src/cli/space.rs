@@ -91,11 +91,13 @@ pub fn adapter(common: &Common) -> Option<AdapterChoice> {
 
 /// An address space by the common options, still without its device.
 pub fn builder(common: &Common) -> Builder {
-    let mut builder = Gmem::builder().seed(common.seed);
+    let mut builder = Gmem::builder()
+        .seed(common.seed)
+        .trace(common.tracer.clone());
     if let Some(page) = common.page_size {
         builder = builder.page_size(page.bytes());
     }
-    if let Some(policy) = common.policy {
+    if let Some(policy) = common.policy_kind() {
         builder = builder.policy(policy);
     }
     if let Some(host) = common.host {
@@ -120,7 +122,7 @@ pub fn describe(gm: &Gmem, common: &Common) -> String {
         }
         _ => "simulated device".to_owned(),
     };
-    let policy = common.policy.unwrap_or_default();
+    let policy = common.policy_kind().unwrap_or_default();
     format!(
         "{device}; host mechanism {}; policy {policy}",
         gm.mechanism().0.name()

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use gmem_hal::counted;
+
 use super::progress::Progress;
 
 /// Bytes in a piece.
@@ -24,7 +26,7 @@ pub enum StreamError {
         source: io::Error,
     },
     /// A file ended before its data did.
-    #[error("{path:?} ends after {found} of {expected} bytes of data: it was cut off")]
+    #[error("{path:?} ends after {found} of {} of data: it was cut off", counted(*expected, "byte"))]
     Truncated {
         /// The file.
         path: PathBuf,

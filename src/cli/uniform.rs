@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use gmem_hal::counted;
+
 use super::spec::{self, BindingName, SpecError};
 
 /// The scalars that a uniform can be made of here.
@@ -93,7 +95,7 @@ pub enum UniformError {
         kind: &'static str,
     },
     /// A vector or matrix with the wrong number of values.
-    #[error("{ty} takes {arity} values or a multiple of that, and here are {got}")]
+    #[error("{ty} takes {} or a multiple of that, not {got}", counted(*arity as u64, "value"))]
     Arity {
         /// The type.
         ty: String,
@@ -103,7 +105,10 @@ pub enum UniformError {
         got: usize,
     },
     /// The WGSL type has more or fewer scalars.
-    #[error("the uniform has {want} scalars, and here are {got} values")]
+    #[error("the uniform has {}, and there {} given", counted(*want as u64, "scalar"), match .got {
+        1 => "is 1 value".to_owned(),
+        got => format!("are {got} values"),
+    })]
     Count {
         /// Scalars of the type.
         want: usize,
@@ -125,7 +130,7 @@ pub enum UniformError {
         offset: u32,
     },
     /// A scalar lies outside of the type, which only a wrong layout can cause.
-    #[error("the scalar at byte {offset} lies outside of the uniform's {total} bytes")]
+    #[error("the scalar at byte {offset} lies outside of the uniform's {}", counted(*total, "byte"))]
     Layout {
         /// The scalar's place.
         offset: u32,

@@ -2,6 +2,8 @@
 
 use gmem::gpu::{AdapterChoice, BackendName, adapters as present};
 
+use crate::skipped::skipped;
+
 /// One choice per backend that has an adapter; what is skipped is said.
 pub fn adapters() -> Vec<AdapterChoice> {
     let wanted = std::env::var("GMEM_TEST_ADAPTER").unwrap_or_default();
@@ -17,7 +19,9 @@ pub fn adapters() -> Vec<AdapterChoice> {
     }
     if out.is_empty() {
         let names: Vec<&str> = present.iter().map(|a| a.name.as_str()).collect();
-        println!("skipped: GMEM_TEST_ADAPTER is `{wanted}` and the adapters here are {names:?}");
+        skipped(format_args!(
+            "GMEM_TEST_ADAPTER is `{wanted}` and the adapters here are {names:?}"
+        ));
     }
     out
 }

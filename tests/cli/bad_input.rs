@@ -1,6 +1,6 @@
 //! Mistakes: each is answered with one message that names it, status 2 where the arguments are wrong, else 1.
 
-use crate::rig::{Folder, adapter, npy};
+use crate::rig::{Folder, adapter, adapters, npy};
 
 const KERNEL: &str = "
 struct Params { n: u32, scale: f32 }
@@ -18,6 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
     let folder = Folder::new("arguments");
     folder.write("k.wgsl", KERNEL);
+    std::fs::create_dir_all(folder.0.join("folder.bin")).unwrap();
     for (line, words) in [
         ("dance", "dance"),
         ("demo tango", "tango"),
@@ -56,6 +57,14 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
             "run k.wgsl --grid 1 --bind x=zeros:4,out=no/folder/x.bin",
             "no/folder/x.bin",
         ),
+        (
+            "run k.wgsl --grid 1 --bind x=zeros:4,out=folder.bin",
+            "\"folder.bin\" cannot be written: it is a folder",
+        ),
+        ("run k.wgsl --grid 1 --report folder.bin", "it is a folder"),
+        ("demo --report folder.bin --adapter sim", "it is a folder"),
+        ("demo --report new/ --adapter sim", "it is a folder"),
+        ("info --report folder.bin", "it is a folder"),
         (
             "run k.wgsl --grid 1 --bind x=zeros:4,out=a.bin --bind y=zeros:4,out=a.bin",
             "a.bin",
@@ -118,6 +127,9 @@ fn files_that_are_not_what_they_should_be_fail_the_run_with_their_name() {
     );
     folder.write("text.mtx", "1 2 3\n");
     folder.write("words.mtx", format!("{banner}3 3 1\none two\n"));
+    folder
+        .gmem("demo pagerank --adapter sim --graph far.mtx")
+        .refused(1, &["far.mtx", "line 3", "entry 1", "row 1 and column 4"]);
     for name in [
         "cut.mtx",
         "far.mtx",
@@ -193,7 +205,7 @@ fn arguments_that_do_not_fit_the_kernel_are_named_with_what_would() {
         ),
         (
             "--bind x=zeros:64 --bind y=zeros:64 --uniform params=Params:1",
-            &["params", "2 scalars", "1 values"],
+            &["params", "2 scalars", "1 value "],
         ),
         (
             "--bind x=zeros:64 --bind y=zeros:64 --uniform params=u32:1,2",
@@ -229,18 +241,82 @@ fn kernels_that_do_not_compile_are_refused_with_the_line() {
         "invalid.wgsl",
         "@compute @workgroup_size(1)\nfn main() {\n  let x: u32 = 1.5;\n}",
     );
+    folder.write("empty.wgsl", "");
+    let run = |rest: &str| folder.gmem(&format!("run {rest} --adapter {adapter}"));
+    let done = run("parse.wgsl --grid 1").refused(1, &["line 3", "let x = ;"]);
+    let first = done.err.lines().next().unwrap_or_default();
+    let message = first.trim_start_matches("error: line 3: ");
+    assert!(message.len() < first.len(), "{done:#?}");
+    for once in [message, "let x = ;", "error:"] {
+        assert_eq!(done.err.matches(once).count(), 1, "`{once}`: {done:#?}");
+    }
+    run("invalid.wgsl --grid 1").refused(1, &["line 3"]);
+    run("empty.wgsl --grid 1").refused(1, &["entry point"]);
+}
+
+#[test]
+fn entry_points_and_constants_that_are_not_there_are_bad_arguments() {
+    let Some(adapter) = adapter() else { return };
+    let folder = Folder::new("names");
+    folder.write("k.wgsl", KERNEL);
     folder.write(
         "two.wgsl",
         "@compute @workgroup_size(1) fn a() {}\n@compute @workgroup_size(1) fn b() {}",
     );
-    folder.write("empty.wgsl", "");
-    let run = |rest: &str| folder.gmem(&format!("run {rest} --adapter {adapter}"));
-    run("parse.wgsl --grid 1").refused(1, &["line 3"]);
-    run("invalid.wgsl --grid 1").refused(1, &["line 3"]);
-    run("empty.wgsl --grid 1").refused(1, &["entry point"]);
-    run("two.wgsl --grid 1").refused(1, &["entry point", "a, b"]);
-    run("k.wgsl --grid 1 --entry missing").refused(1, &["missing", "main"]);
-    run("k.wgsl --grid 1 --override OTHER=1").refused(1, &["OTHER"]);
+    folder.write(
+        "bare.wgsl",
+        "override SIZE: u32;\n@compute @workgroup_size(SIZE) fn main() {}",
+    );
+    folder.write(
+        "wrong.wgsl",
+        "override SIZE: u32 = 0u;\n@compute @workgroup_size(SIZE) fn main() {}",
+    );
+    for (rest, words) in [
+        ("k.wgsl --entry missing", &["missing", "main"][..]),
+        ("two.wgsl", &["entry point", "a, b"]),
+        (
+            "k.wgsl --override OTHER=1",
+            &["`OTHER`", "the shader has WIDE"],
+        ),
+        (
+            "two.wgsl --entry a --override OTHER=1",
+            &["`OTHER`", "the shader has none"],
+        ),
+        (
+            "k.wgsl --override WIDE=-1",
+            &["`WIDE`", "-1 does not fit in u32"],
+        ),
+        ("bare.wgsl", &["`SIZE`", "no value"]),
+        ("bare.wgsl --override SIZE=0", &["the shader has SIZE"]),
+    ] {
+        folder
+            .gmem(&format!("run {rest} --grid 1 --adapter {adapter}"))
+            .refused(2, words);
+    }
+    // Nobody said anything that could be wrong: the file is.
+    folder
+        .gmem(&format!("run wrong.wgsl --grid 1 --adapter {adapter}"))
+        .refused(1, &["the shader has SIZE"]);
+}
+
+#[test]
+fn what_a_device_cannot_run_is_refused_before_the_run_with_the_line() {
+    let folder = Folder::new("abilities");
+    folder.write(
+        "k.wgsl",
+        "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+@compute @workgroup_size(1) fn main() {
+    x[0] = subgroupAdd(x[0]);
+}",
+    );
+    for adapter in adapters() {
+        let done = folder.gmem(&format!(
+            "run k.wgsl --grid 1 --bind x=zeros:4 --adapter {adapter}"
+        ));
+        if done.status != Some(0) {
+            done.refused(1, &["kernel `main`", "line 3", "subgroup operations"]);
+        }
+    }
 }
 
 #[test]
@@ -288,11 +364,11 @@ fn help_is_no_error_and_is_for_strangers() {
 #[cfg(unix)]
 #[test]
 fn a_status_is_the_same_when_nobody_reads_the_message() {
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     // Bad arguments that only the run itself finds out, not the parser.
-    let status = Command::new(env!("CARGO_BIN_EXE_gmem"))
+    let status = crate::command::gmem()
         .args(["run", "none.wgsl", "--grid", "1"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::rig::{Folder, adapters};
+use crate::skipped::skipped;
 
 const NAMES: [&str; 4] = ["triad", "heat", "pagerank", "histogram"];
 
@@ -32,6 +33,22 @@ fn check(report: &Value, factor: u64) {
         "{report}"
     );
     assert!(number(report, "page_size").is_power_of_two(), "{report}");
+    for key in [
+        "gmem_version",
+        "adapter",
+        "backend",
+        "host_mechanism",
+        "policy",
+    ] {
+        assert!(
+            report[key].as_str().is_some_and(|s| !s.is_empty()),
+            "{key}: {report}"
+        );
+    }
+    assert!(
+        report["driver"].is_string() && report["seed"].is_u64(),
+        "{report}"
+    );
     let passes = number(report, "passes");
     assert!(passes > 1 && number(report, "faults") > 0, "{report}");
     let footprint = report["footprint"].as_object().unwrap();
@@ -211,7 +228,7 @@ fn every_host_mechanism_gives_the_same() {
                 check_all(&folder.json(&format!("{name}.json")), 4);
             }
             Err(reason) => {
-                eprintln!("skipped: {name}: {reason}");
+                skipped(format_args!("{name}: {reason}"));
                 folder.gmem(&line).refused(1, &[name]);
             }
         }
@@ -248,7 +265,7 @@ fn without_any_adapter_the_simulated_device_is_used_and_that_is_said() {
             .gmem_with("run k.wgsl --grid 1", &none)
             .refused(1, &["no GPU adapter"]);
     } else {
-        eprintln!("skipped: this machine's adapters cannot be hidden");
+        skipped("this machine's adapters cannot be hidden");
     }
 }
 

@@ -1,7 +1,9 @@
 //! Running the command, and files for it.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+
+use crate::skipped::skipped;
 
 /// A folder of a test's own, gone when the test is over.
 pub struct Folder(pub PathBuf);
@@ -36,7 +38,7 @@ impl Folder {
 
     /// Runs it with other environment variables.
     pub fn gmem_with(&self, line: &str, environment: &[(&str, &str)]) -> Done {
-        let output = Command::new(env!("CARGO_BIN_EXE_gmem"))
+        let output = crate::command::gmem()
             .args(line.split_whitespace())
             .envs(environment.iter().copied())
             .current_dir(&self.0)
@@ -100,10 +102,10 @@ pub fn adapters() -> Vec<&'static str> {
         }
     }
     if found.is_empty() {
-        eprintln!(
-            "skipped: no adapter ({})",
+        skipped(format_args!(
+            "no adapter ({})",
             only.as_deref().unwrap_or("this machine has none")
-        );
+        ));
     }
     found
 }

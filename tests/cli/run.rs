@@ -71,6 +71,16 @@ fn arrays_of_numpy_go_through_a_kernel_in_far_less_memory() {
         let report = folder.json("run.json");
         assert_eq!(report["bytes_bound"], 8 * n);
         assert_eq!(report["device_memory"], 1 << 20);
+        assert_eq!(report["backend"], adapter);
+        assert_eq!(report["policy"], "clock");
+        assert_eq!(report["seed"], 0);
+        assert_eq!(report["gmem_version"], env!("CARGO_PKG_VERSION"));
+        for key in ["adapter", "driver", "host_mechanism"] {
+            assert!(
+                report[key].as_str().is_some_and(|s| !s.is_empty()),
+                "{key}: {report}"
+            );
+        }
         assert!(
             report["peak_device_bytes"].as_u64().unwrap() <= 1 << 20,
             "{report}"
@@ -149,11 +159,15 @@ fn other_entry_points_need_only_their_own_bindings() {
     let folder = Folder::new("entry");
     folder.write("k.wgsl", AXPY);
     folder.write("y.bin", [255; 64]);
-    folder
+    let done = folder
         .gmem(&format!(
             "run k.wgsl --entry clear --grid 1 --bind y=y.bin,out=zero.bin --adapter {adapter}"
         ))
         .ok();
+    assert!(
+        done.out.starts_with("clear: 1 workgroup in 1 pass, "),
+        "{done:#?}"
+    );
     assert_eq!(folder.read("zero.bin"), [0; 64]);
     assert_eq!(folder.read("y.bin"), [255; 64]);
 }

@@ -10,6 +10,8 @@ pub mod world;
 
 use std::sync::Arc;
 
+use crate::skipped::skipped;
+
 use gmem_hal::{HostMechanism, HostMemory, PlainHost};
 use gmem_host::Choice;
 
@@ -84,7 +86,7 @@ impl HostKind {
         for (mechanism, there) in gmem_host::available() {
             match there {
                 Ok(()) => kinds.push(Self::Real(mechanism)),
-                Err(why) => eprintln!("skipped: host mechanism {}: {why}", mechanism.name()),
+                Err(why) => skipped(format_args!("host mechanism {}: {why}", mechanism.name())),
             }
         }
         kinds

@@ -1,6 +1,6 @@
 //! Errors that cross the boundary between the manager and its backends: only what a caller cannot foresee.
 
-use crate::Va;
+use crate::{Va, counted};
 
 /// A page size that is not a power of two from 4 KiB to 2 MiB.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ pub enum HostError {
         source: std::io::Error,
     },
     /// The host has no memory (or address space) for this.
-    #[error("the host has no room for {bytes} bytes at offset {offset:#x}")]
+    #[error("the host has no room for {} at offset {offset:#x}", counted(*bytes, "byte"))]
     OutOfMemory {
         /// Where, from the base of the space.
         offset: u64,

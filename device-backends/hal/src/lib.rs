@@ -18,6 +18,8 @@ mod device;
 mod error;
 mod host;
 mod kernel;
+pub mod trace;
+mod words;
 
 pub use address::{Access, BLOCK_BYTES, ByteRange, Cause, Geometry, NodeId, PageSize, Rights, Va};
 pub use device::{
@@ -29,3 +31,4 @@ pub use kernel::{
     BindingFootprint, BindingUse, Footprint, GridBox, Kernel, Launch, Pass, PassReport,
     ProbeReport, Touched, Translation,
 };
+pub use words::counted;

@@ -5,14 +5,16 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use gmem_hal::trace::Tracer;
 use gmem_hal::{
     CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameRun, Geometry, GridBox, HostMemory,
-    Kernel, Launch, PageEntry, PageSize, Pass, PassReport, ProbeReport, Window,
+    Kernel, Launch, PageEntry, PageSize, Pass, PassReport, ProbeReport, Window, counted,
 };
 use parking_lot::Mutex;
 
 use crate::adapter::{self, AdapterChoice, AdapterKind, AdapterSummary};
 use crate::buffers::{BufferTrace, Tally};
+use crate::clock::Label;
 use crate::error::OpenError;
 use crate::gpu::{Facts, Gpu};
 use crate::kernel::WgpuKernel;
@@ -37,6 +39,8 @@ pub struct WgpuOptions {
     pub window_bytes: Option<u64>,
     /// Who is told of every buffer made.
     pub trace: BufferTrace,
+    /// Where waits go, and when the GPU ran what, by its own clock where it has one.
+    pub tracer: Tracer,
 }
 
 /// What `attach` settled.
@@ -58,6 +62,7 @@ pub struct WgpuDevice {
     tally: Arc<Tally>,
     cap: u64,
     window_bytes: Option<u64>,
+    tracer: Tracer,
     thread: Arc<DeviceThread>,
 }
 
@@ -72,9 +77,10 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
     }
     let tally = Arc::new(Tally::new(options.trace.clone()));
     let (choice, counts) = (options.adapter.clone(), Arc::clone(&tally));
+    let tracer = options.tracer.clone();
     let (thread, facts) = DeviceThread::start(move || {
         let (summary, adapter) = adapter::choose(&choice)?;
-        let gpu = Gpu::open(&adapter, summary, counts)?;
+        let gpu = Gpu::open(&adapter, summary, counts, tracer)?;
         let facts = gpu.facts.clone();
         Ok((gpu, facts))
     })?;
@@ -93,6 +99,7 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
         tally,
         cap: options.device_memory.unwrap_or(default),
         window_bytes: options.window_bytes,
+        tracer: options.tracer.clone(),
         thread,
     }))
 }
@@ -116,12 +123,29 @@ impl WgpuDevice {
         self.tally.plain()
     }
 
+    /// The wgpu device and queue behind it, for work of the caller's own beside gmem's. Buffers made with them count for nothing here.
+    ///
+    /// On GL a wait must be cut into slices of some 100 ms: its lock gives up after a few seconds.
+    ///
+    /// # Errors
+    /// When the device is lost.
+    pub fn wgpu(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+        self.thread
+            .call(|gpu| Ok((gpu.device.clone(), gpu.queue.clone())))
+    }
+
     pub(crate) const fn facts(&self) -> &Facts {
         &self.facts
     }
 
     pub(crate) const fn thread(&self) -> &Arc<DeviceThread> {
         &self.thread
+    }
+
+    /// The name of a submission for the GPU's track, if anybody traces.
+    pub(crate) fn label(&self, kernel: &str, probe: bool) -> Option<Label> {
+        let kernel = self.tracer.is_on().then(|| kernel.into())?;
+        Some(Label { kernel, probe })
     }
 
     pub(crate) fn is_gl(&self) -> bool {
@@ -154,8 +178,9 @@ impl WgpuDevice {
             Some(run) => Err(DeviceError::Refused {
                 call,
                 reason: format!(
-                    "{} pages at offset {:#x} are not in the space",
-                    run.frames.frames, run.offset
+                    "there is no room for {} at offset {:#x} of the space",
+                    counted(run.frames.frames, "page"),
+                    run.offset
                 ),
             }),
         }

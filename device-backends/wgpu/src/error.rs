@@ -1,6 +1,6 @@
 //! What opening an adapter and compiling a kernel can fail with, and how wgpu's own errors become [`DeviceError`]s.
 
-use gmem_hal::DeviceError;
+use gmem_hal::{DeviceError, counted};
 
 /// Why no device could be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum OpenError {
         reason: String,
     },
     /// The cap on device memory holds not even the smallest page.
-    #[error("a device memory of {bytes} bytes holds no page: give at least {least} bytes")]
+    #[error("a device memory of {} holds no page: give at least {least} bytes", counted(*bytes, "byte"))]
     Budget {
         /// What was asked for.
         bytes: u64,

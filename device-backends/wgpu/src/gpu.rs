@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gmem_hal::DeviceError;
+use gmem_hal::trace::{Tracer, WaitFor, What};
 use parking_lot::Mutex;
 
+use crate::abilities::Abilities;
 use crate::adapter::AdapterSummary;
 use crate::buffers::{Buffer, Tally};
+use crate::clock::Clock;
 use crate::error::{OpenError, device_error, one_line};
 use crate::report::Reports;
 use crate::staging::Staging;
@@ -24,6 +27,8 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(crate) struct Facts {
     pub(crate) adapter: AdapterSummary,
     pub(crate) limits: wgpu::Limits,
+    /// What kernels may use.
+    pub(crate) abilities: Abilities,
 }
 
 /// What went wrong outside any call.
@@ -43,6 +48,8 @@ pub(crate) struct Gpu {
     pub(crate) epoch: u64,
     pub(crate) facts: Facts,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) tracer: Tracer,
+    pub(crate) clock: Option<Clock>,
     pub(crate) queue: wgpu::Queue,
     pub(crate) device: wgpu::Device,
     troubles: Arc<Troubles>,
@@ -65,6 +72,7 @@ impl Gpu {
         adapter: &wgpu::Adapter,
         summary: AdapterSummary,
         tally: Arc<Tally>,
+        tracer: Tracer,
     ) -> Result<Self, OpenError> {
         if summary.limits.storage_buffers < 3 {
             return Err(OpenError::Unfit {
@@ -75,9 +83,13 @@ impl Gpu {
                 adapter: summary.name,
             });
         }
+        let mut wanted = wanted_features();
+        if tracer.is_on() {
+            wanted |= wgpu::Features::TIMESTAMP_QUERY;
+        }
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("gmem"),
-            required_features: adapter.features() & wanted_features(),
+            required_features: adapter.features() & wanted,
             required_limits: adapter.limits(),
             // Dedicated allocations: what windows hold is what the device gives.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -100,7 +112,9 @@ impl Gpu {
                 .get_or_insert_with(|| format!("{reason:?}: {}", one_line(&message)));
         });
         let limits = device.limits();
-        Ok(Self {
+        let downlevel = adapter.get_downlevel_capabilities().flags;
+        let abilities = Abilities::of(device.features(), downlevel);
+        let mut gpu = Self {
             windows: Vec::new(),
             table: None,
             reports: None,
@@ -109,12 +123,17 @@ impl Gpu {
             facts: Facts {
                 adapter: summary,
                 limits,
+                abilities,
             },
             tally,
+            tracer,
+            clock: None,
             queue,
             device,
             troubles,
-        })
+        };
+        gpu.clock = Clock::of(&gpu);
+        Ok(gpu)
     }
 
     /// # Errors
@@ -166,6 +185,15 @@ impl Gpu {
 
     /// Waits for a submission, in slices.
     pub(crate) fn wait(&self, submission: &wgpu::SubmissionIndex) -> Result<(), DeviceError> {
+        let began = self.tracer.begin();
+        let waited = self.wait_in_slices(submission);
+        self.tracer.end(began, || What::Wait {
+            on: WaitFor::Device,
+        });
+        waited
+    }
+
+    fn wait_in_slices(&self, submission: &wgpu::SubmissionIndex) -> Result<(), DeviceError> {
         loop {
             let poll = self.device.poll(wgpu::PollType::Wait {
                 submission_index: Some(submission.clone()),

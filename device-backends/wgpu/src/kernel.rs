@@ -25,7 +25,7 @@ impl WgpuKernel {
     /// Parses WGSL and analyses one compute entry point: the only one when `entry` is `None`.
     ///
     /// # Errors
-    /// What is wrong with the source, or that the device is too small for its workgroups.
+    /// What is wrong with the source, or that the device has not what it uses, or is too small for its workgroups.
     pub fn compile(
         device: &Arc<WgpuDevice>,
         source: &str,
@@ -46,6 +46,12 @@ impl WgpuKernel {
         overrides: &[(String, f64)],
     ) -> Result<Arc<Self>, CompileError> {
         let entry = Program::from_wgsl(source)?.entry(entry, overrides)?;
+        if let Some(reason) = device.facts().abilities.missing(&entry, source) {
+            return Err(CompileError::Unsupported {
+                kernel: entry.name,
+                reason,
+            });
+        }
         let limits = &device.facts().limits;
         let [x, y, z] = entry.workgroup_size;
         let most = [

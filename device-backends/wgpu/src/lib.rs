@@ -8,8 +8,10 @@
 //! nothing panics, whatever the driver does: a failed device answers every call with [`gmem_hal::DeviceError::Lost`].
 #![forbid(unsafe_code)]
 
+mod abilities;
 mod adapter;
 mod buffers;
+mod clock;
 mod device;
 mod error;
 mod exits;
@@ -31,6 +33,6 @@ pub use adapter::{
 pub use buffers::{BufferEvent, BufferTrace, Purpose as BufferPurpose};
 pub use device::{WgpuDevice, WgpuOptions, open};
 pub use error::{CompileError, OpenError};
-pub use gmem_shaders::{Leaf, ScalarLeaf};
+pub use gmem_shaders::{Leaf, ScalarLeaf, ShaderError};
 pub use kernel::WgpuKernel;
 pub use plain::{PlainError, PlainKernel, PlainRunner, Timing};

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use gmem_hal::{DeviceError, Geometry, GridBox, Launch, Pass, PassReport, Translation};
+use gmem_hal::{DeviceError, Geometry, GridBox, Launch, Pass, PassReport, Translation, counted};
 use gmem_shaders::{Entry, GUARD_WORDS, How, Mode, PagedParams, Params, SlidParams, Variant};
 
+use crate::clock::Clock;
 use crate::device::WgpuDevice;
 use crate::kernel::WgpuKernel;
 use crate::pipeline::{Compiled, Groups};
@@ -29,9 +30,9 @@ pub(crate) fn check(
     let fail = |reason: String| Err(unsupported(&entry.name, &reason));
     if launch.bound.len() != entry.storage.len() || launch.values.len() != entry.values.len() {
         return fail(format!(
-            "it has {} storage bindings and {} uniforms, {} and {} were given",
-            entry.storage.len(),
-            entry.values.len(),
+            "it has {} and {}, not {} and {}",
+            counted(entry.storage.len() as u64, "storage binding"),
+            counted(entry.values.len() as u64, "uniform"),
             launch.bound.len(),
             launch.values.len()
         ));
@@ -47,7 +48,8 @@ pub(crate) fn check(
         );
         if bound.len < least {
             return fail(format!(
-                "`{name}` needs at least {least} bytes, {} were bound",
+                "`{name}` needs at least {}, not {}",
+                counted(least, "byte"),
                 bound.len
             ));
         }
@@ -67,9 +69,9 @@ pub(crate) fn check(
     for (value, given) in entry.values.iter().zip(&launch.values) {
         if given.len() < value.bytes as usize {
             return fail(format!(
-                "uniform `{}` has {} bytes, {} were given",
+                "uniform `{}` has {}, not {}",
                 value.name,
-                value.bytes,
+                counted(value.bytes, "byte"),
                 given.len()
             ));
         }
@@ -137,8 +139,9 @@ fn slid(
         return Err(unsupported(
             &entry.name,
             &format!(
-                "the slice {slice:?} of `{}` does not lie in its run of {} frames",
-                declared.name, frames.frames
+                "the slice {slice:?} of `{}` does not lie in its run of {}",
+                declared.name,
+                counted(frames.frames, "frame")
             ),
         ));
     }
@@ -213,8 +216,12 @@ impl Prepared {
         encoder: &mut wgpu::CommandEncoder,
         compiled: &Compiled,
         groups: &Groups,
+        clock: Option<&Clock>,
     ) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: clock.map(Clock::writes),
+        });
         pass.set_pipeline(&compiled.pipeline);
         if let Some(users) = &groups.users {
             pass.set_bind_group(1, users, &[]);
@@ -310,6 +317,7 @@ impl WgpuDevice {
         }
         let values = launch.values.clone();
         let compiled = compiled.get();
+        let label = self.label(&entry.name, false);
         let (seconds, flag) = self.thread().call(move |gpu| {
             let groups = compiled.warm(gpu, std::mem::take(&mut prepared.params), &values)?;
             let mut encoder = gpu
@@ -318,8 +326,8 @@ impl WgpuDevice {
             if !gpu.reports()?.clean {
                 encoder.clear_buffer(&gpu.reports()?.report, 0, Some(4));
             }
-            prepared.encode(&mut encoder, &compiled, &groups);
-            let read = gpu.submit_and_read(encoder, 4, |bytes| bytes != [0; 4]);
+            prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
+            let read = gpu.submit_and_read(encoder, 4, label, |bytes| bytes != [0; 4]);
             if let Some(reports) = gpu.reports.as_mut() {
                 reports.clean = matches!(read, Ok((_, false)));
             }

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use gmem_hal::DeviceError;
+use gmem_hal::trace::What;
+use gmem_hal::{DeviceError, counted};
 use gmem_shaders::{Entry, Rewritten, Slot, SlotKind, Variant};
 use parking_lot::Mutex;
 
@@ -92,9 +93,10 @@ impl Gpu {
         if storage > most {
             return Err(DeviceError::Unsupported {
                 reason: format!(
-                    "kernel `{name}` needs {storage} storage buffers for its typed views of {} windows, the adapter has {most}: \
+                    "kernel `{name}` needs {} for its typed views of {}, the adapter has {most}: \
                      use a smaller device memory, or fewer element types",
-                    self.windows.len()
+                    counted(storage as u64, "storage buffer"),
+                    counted(self.windows.len() as u64, "window")
                 ),
             });
         }
@@ -369,7 +371,11 @@ impl Variants {
         let value_bytes: Vec<u64> = entry.values.iter().map(|v| u64::from(v.bytes)).collect();
         let block = u64::from(gmem_shaders::Params::vectors(entry.storage.len())) * 16;
         let compiled = thread.call(move |gpu| {
+            let began = gpu.tracer.begin();
             let compiled = gpu.compile(&name, rewritten, &value_bytes)?;
+            gpu.tracer.end(began, || What::Compile {
+                kernel: name.as_str().into(),
+            });
             Ok(Compiled { block, ..compiled })
         })?;
         let kept = Arc::new(Kept::new(compiled, thread));

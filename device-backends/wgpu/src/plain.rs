@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use gmem_hal::DeviceError;
+use gmem_hal::{DeviceError, counted};
 use gmem_shaders::{Entry, Program};
 
 use crate::buffers::{Buffer, Purpose};
@@ -78,10 +78,10 @@ impl PlainKernel {
         if sizes.len() != entry.storage.len() || values.len() != entry.values.len() {
             return Err(PlainError::Device(DeviceError::Unsupported {
                 reason: format!(
-                    "kernel `{}` has {} storage bindings and {} uniforms, {} and {} were given",
+                    "kernel `{}` has {} and {}, not {} and {}",
                     entry.name,
-                    entry.storage.len(),
-                    entry.values.len(),
+                    counted(entry.storage.len() as u64, "storage binding"),
+                    counted(entry.values.len() as u64, "uniform"),
                     sizes.len(),
                     values.len()
                 ),
@@ -215,7 +215,10 @@ impl PlainKernel {
         match self.sizes.get(binding) {
             Some(&size) if bytes <= size => Ok(()),
             Some(size) => Err(DeviceError::Unsupported {
-                reason: format!("binding {binding} has {size} bytes, not {bytes}"),
+                reason: format!(
+                    "binding {binding} has {}, not {bytes}",
+                    counted(*size, "byte")
+                ),
             }),
             None => Err(DeviceError::Unsupported {
                 reason: format!("there is no binding {binding}"),

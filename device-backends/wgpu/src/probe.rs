@@ -108,6 +108,7 @@ impl WgpuDevice {
             let prepared = self.prepare_probe(entry, launch, geometry, &layout, boxes);
             let (compiled, values) = (compiled.get(), launch.values.clone());
             let words = FIRST_RECORD + layout.words * boxes.len() as u64;
+            let label = self.label(&entry.name, true);
             let found = self.thread().call(move |gpu| {
                 let mut prepared = prepared;
                 gpu.cover_report(words)?;
@@ -116,9 +117,9 @@ impl WgpuDevice {
                     .device
                     .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
-                prepared.encode(&mut encoder, &compiled, &groups);
+                prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
                 let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-                gpu.submit_and_read(encoder, words * 4, copy)
+                gpu.submit_and_read(encoder, words * 4, label, copy)
                     .map(|(_, words)| words)
             })?;
             let records = found[FIRST_RECORD as usize..].chunks_exact(layout.words as usize);

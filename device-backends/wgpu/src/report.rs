@@ -6,6 +6,7 @@
 use gmem_hal::DeviceError;
 
 use crate::buffers::{Buffer, Purpose};
+use crate::clock::Label;
 use crate::gpu::Gpu;
 
 /// The word at which the first record of a probe begins: word 0 is the flag of runs.
@@ -73,16 +74,26 @@ impl Gpu {
         &self,
         mut encoder: wgpu::CommandEncoder,
         bytes: u64,
+        label: Option<Label>,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<(f64, R), DeviceError> {
         let reports = self.reports()?;
         encoder.copy_buffer_to_buffer(&reports.report, 0, &reports.readback, 0, bytes);
+        let clock = self.clock.as_ref().zip(label);
+        if let Some((clock, _)) = &clock {
+            clock.resolve(&mut encoder);
+        }
         let commands = encoder.finish();
         let start = std::time::Instant::now();
         let submission = self.queue.submit([commands]);
         let mapping = self.map(&reports.readback, wgpu::MapMode::Read, bytes);
+        let ticks = clock.as_ref().map(|(clock, _)| clock.map(self));
         let mapped = mapping.wait(self, &submission);
-        let seconds = start.elapsed().as_secs_f64();
+        let completed = std::time::Instant::now();
+        let seconds = (completed - start).as_secs_f64();
+        if let (Some((clock, label)), Some(ticks)) = (clock, ticks) {
+            clock.record(self, &ticks, &submission, (start, completed), label);
+        }
         let result = mapped.and_then(|()| {
             let view =
                 reports

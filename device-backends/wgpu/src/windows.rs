@@ -4,7 +4,7 @@
 //! Invariants: the bytes of all windows, guards included, never exceed the cap; window `w` holds the frames from
 //! `w * window_frames` on; each window begins with [`GUARD_BYTES`] that no page shares.
 
-use gmem_hal::{DeviceError, FrameIndex, FrameRun, PageSize, Window};
+use gmem_hal::{DeviceError, FrameIndex, FrameRun, PageSize, Window, counted};
 
 use crate::buffers::Purpose;
 use crate::gpu::Gpu;
@@ -54,9 +54,15 @@ impl WindowPlan {
         let least = page + GUARD_BYTES;
         for (bytes, what) in [(cap, "device memory"), (binding, "window")] {
             if bytes < least {
+                let advice = if page > PageSize::MIN.bytes() {
+                    ", or use a smaller page"
+                } else {
+                    ""
+                };
                 return Err(DeviceError::Unsupported {
                     reason: format!(
-                        "a {what} of {bytes} bytes holds no page of {page} bytes: give at least {least} bytes, or use a smaller page"
+                        "a {what} of {} holds no page of {page} bytes: give at least {least} bytes{advice}",
+                        counted(bytes, "byte")
                     ),
                 });
             }
@@ -282,8 +288,15 @@ mod tests {
     fn a_cap_below_one_page_says_the_least_that_works() {
         let error = WindowPlan::new(PageSize::default(), 65_536, 128 * MIB, 32).unwrap_err();
         assert!(
-            error.to_string().contains("at least 65792 bytes"),
+            error
+                .to_string()
+                .ends_with("at least 65792 bytes, or use a smaller page"),
             "{error}"
+        );
+        let error = WindowPlan::new(PageSize::MIN, 4096, 128 * MIB, 32).unwrap_err();
+        assert!(
+            error.to_string().ends_with("at least 4352 bytes"),
+            "there is no smaller page: {error}"
         );
     }
 }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gmem_hal::{DeviceError, PageSize};
@@ -139,12 +139,14 @@ fn case(name: &str, source: &str) -> Result<Case, String> {
 
 #[test]
 fn every_kernel_of_the_rewriters_tests_gives_what_the_original_gives() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders/tests/in");
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shaders/tests/in");
+    let folder = std::env::var_os("GMEM_TEST_KERNELS").map_or_else(here, PathBuf::from);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|f| f.unwrap().path())
         .collect();
     files.sort();
+    assert!(!files.is_empty(), "no kernels in {}", folder.display());
     let mut failures = Vec::new();
     for window_bytes in [None, Some(180 * PAGE + 256)] {
         for device in devices(2 << 20, window_bytes) {
@@ -166,18 +168,20 @@ fn every_kernel_of_the_rewriters_tests_gives_what_the_original_gives() {
                 if let Some((.., why)) =
                     SKIPPED.iter().find(|(n, b, _)| *n == name && *b == backend)
                 {
-                    println!("{adapter}: {name} skipped: {why}");
+                    support::skipped(format_args!("{adapter}: {name}: {why}"));
                     continue;
                 }
                 // Over a thousand accesses with a switch each: this driver takes half a minute to compile them.
                 if name == "wide_struct" && backend == "gl" && bench.windows.len() > 1 {
-                    println!("{adapter}: {name} skipped: it compiles too long");
+                    support::skipped(format_args!("{adapter}: {name}: it compiles too long"));
                     continue;
                 }
                 let case = match case(&name, &source) {
                     Ok(case) => case,
                     Err(error) => {
-                        println!("{adapter}: {name} skipped: it is for no backend: {error}");
+                        support::skipped(format_args!(
+                            "{adapter}: {name}: it is for no backend: {error}"
+                        ));
                         continue;
                     }
                 };
@@ -185,7 +189,7 @@ fn every_kernel_of_the_rewriters_tests_gives_what_the_original_gives() {
                     Ok(results) => results,
                     // What plain wgpu cannot run on this adapter has nothing to be compared with.
                     Err(PlainError::Device(DeviceError::Unsupported { reason })) => {
-                        println!("{adapter}: {name} skipped: plain wgpu: {reason}");
+                        support::skipped(format_args!("{adapter}: {name}: plain wgpu: {reason}"));
                         continue;
                     }
                     Err(error) => panic!("{adapter}: {name} under plain wgpu: {error}"),

@@ -28,7 +28,7 @@ use meta::{FrameMeta, FrameTable, State};
 
 /// A device gave a window that does not fit its own numbering.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the device gave {frames} frames from {first} on, but {reason}: correct its `grow`")]
+#[error("the device gave {} from {first} on, but {reason}: correct its `grow`", gmem_hal::counted(*frames, "frame"))]
 pub struct BadWindow {
     /// The window's first frame.
     pub first: u32,

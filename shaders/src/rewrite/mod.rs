@@ -109,10 +109,10 @@ fn check(entry: &Entry, variant: &Variant) -> Result<(), ShaderError> {
     let wrong = |message: String| Err(ShaderError::Variant(message));
     if variant.bindings.len() != entry.storage.len() {
         return wrong(format!(
-            "{} translations for the {} storage bindings of `{}`",
+            "translations: {}, storage bindings of `{}`: {}",
             variant.bindings.len(),
+            entry.name,
             entry.storage.len(),
-            entry.name
         ));
     }
     if !(12..=21).contains(&variant.page_shift) {
@@ -123,7 +123,7 @@ fn check(entry: &Entry, variant: &Variant) -> Result<(), ShaderError> {
     }
     if !(1..=256).contains(&variant.windows) {
         return wrong(format!(
-            "{} windows are not between 1 and 256",
+            "the number of windows is {}, not between 1 and 256",
             variant.windows
         ));
     }

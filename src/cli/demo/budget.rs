@@ -3,7 +3,7 @@
 //! By default an eighth of its data, so that most of it is elsewhere at any time. A workgroup runs only when all that it touches
 //! is resident: where pages are so large that this does not fit, they are made smaller, unless somebody said how large they are.
 
-use gmem_hal::PageSize;
+use gmem_hal::{PageSize, counted};
 
 use crate::cli::args::Common;
 use crate::cli::size;
@@ -72,10 +72,10 @@ pub fn settle(terms: &Terms<'_>, least: impl Fn(u64) -> u64) -> Budget {
                     page,
                     memory: need(page),
                     note: Some(format!(
-                        "{}: one workgroup touches {} pages of {} at once, so in such pages {} bytes ({}) is the smallest \
+                        "{}: one workgroup touches {} of {} at once, so in such pages {} bytes ({}) is the smallest \
                          device memory that it runs in: it got that instead of the {} asked for.",
                         terms.name,
-                        least(page.bytes()),
+                        counted(least(page.bytes()), "page"),
                         size::show(page.bytes()),
                         need(page),
                         size::show(need(page)),

@@ -3,7 +3,7 @@
 use super::play::play;
 use super::stage::{Outcome, Setup};
 use crate::cli::args::{Common, DemoArgs};
-use crate::cli::files::check_folder;
+use crate::cli::files::check_output;
 use crate::cli::report::{self, Demos, Report};
 use crate::cli::space::Engine;
 use crate::cli::{Failure, print, size, stream, table};
@@ -26,7 +26,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<(), Failure> {
         stream::open(path).map_err(Failure::arguments)?;
     }
     if let Some(report) = &common.report {
-        check_folder(report)?;
+        check_output(report)?;
     }
     let engine = Engine::of(common)?;
     let setup = Setup {

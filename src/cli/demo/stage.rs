@@ -12,7 +12,7 @@ use super::budget::{Budget, Terms, settle};
 use super::verify::{Mismatch, Verified};
 use crate::cli::Failure;
 use crate::cli::args::{Common, DemoArgs, DemoName};
-use crate::cli::report::Report;
+use crate::cli::report::{Report, Setting};
 use crate::cli::space::{Engine, describe};
 use crate::cli::table::{Plain, Row};
 
@@ -114,6 +114,7 @@ impl Stage {
             bytes_bound: data,
             device_memory: budget.memory,
             page_size: budget.page.bytes(),
+            setting: Setting::of(&gm, setup.common),
             ..Report::default()
         };
         Ok(Self {
@@ -143,7 +144,8 @@ impl Stage {
         twin: impl FnOnce() -> SimKernel,
     ) -> Result<Kernel, Failure> {
         Ok(if self.device.simulated().is_some() {
-            self.gm.kernel_of(&self.device, std::sync::Arc::new(twin()))
+            self.gm
+                .kernel_of(&self.device, std::sync::Arc::new(twin()))?
         } else {
             self.gm.kernel_on(&self.device, source, Some(entry), &[])?
         })

@@ -1,5 +1,7 @@
 //! Comparing what a device computed with what the CPU computes on its own.
 
+use gmem_hal::counted;
+
 /// What a comparison that holds has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verified {
@@ -20,7 +22,7 @@ impl std::fmt::Display for Verified {
 
 /// Values that are not what they should be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{what}[{index}] is {got} and should be {want}; {differing} of {compared} values differ")]
+#[error("{what}[{index}] is {got} and should be {want}; differing: {differing} of {}", counted(*compared as u64, "value"))]
 pub struct Mismatch {
     /// Which array.
     pub what: &'static str,

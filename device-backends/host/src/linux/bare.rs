@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
 use gmem_hal::{ByteRange, HostError, Va};
@@ -23,6 +23,12 @@ pub struct BareHandler {
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
+
+// SAFETY: the mapping belongs to this value and to no thread; it goes when the value is dropped, by whomever.
+unsafe impl Send for BareHandler {}
+// SAFETY: through a shared reference the memory is reached as atomic bytes alone, and `forget` is to them a store of
+// zeroes by the kernel. What callers do with `base` is theirs to argue.
+unsafe impl Sync for BareHandler {}
 
 impl BareHandler {
     /// `len` bytes (rounded up to whole pages) in pages of `page_bytes`, a power of two of at least 4 KiB.
@@ -109,6 +115,30 @@ impl BareHandler {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Stores a byte. On an absent page that is a fault, which the handler serves.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    pub fn touch(&self, offset: usize, value: u8) {
+        self.byte(offset).store(value, Ordering::Relaxed);
+    }
+
+    /// Loads a byte. On an absent page that is a fault too.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    #[must_use]
+    pub fn read(&self, offset: usize) -> u8 {
+        self.byte(offset).load(Ordering::Relaxed)
+    }
+
+    fn byte(&self, offset: usize) -> &AtomicU8 {
+        assert!(offset < self.len, "there is no byte {offset}");
+        // SAFETY: a byte inside the mapping, which lives as long as this value; no reference to it but atomic ones is made
+        // here, and any byte is an initialised one: an absent page is filled before the access goes on.
+        unsafe { AtomicU8::from_ptr(self.first().wrapping_add(offset)) }
     }
 
     /// Makes every page absent again, so that the next touch of each is a fault.

@@ -66,7 +66,7 @@ impl Space {
         let host = match open_with(len, Choice::Only(mechanism), options) {
             Ok(opened) => opened.host,
             Err(error @ HostError::Unavailable { .. }) => {
-                println!("skipped: {error}");
+                crate::skipped::skipped(error);
                 return None;
             }
             Err(error) => panic!("{error}"),

@@ -27,7 +27,7 @@ fn missing(mechanism: HostMechanism) -> bool {
     match gmem_host::open(LEN, gmem_host::Choice::Only(mechanism)) {
         Ok(_) => false,
         Err(error) => {
-            println!("skipped: {error}");
+            crate::skipped::skipped(error);
             true
         }
     }

@@ -6,4 +6,6 @@ mod common;
 mod deaths;
 mod open;
 mod rights;
+#[path = "../../../../tests/skipped/mod.rs"]
+mod skipped;
 mod threads;

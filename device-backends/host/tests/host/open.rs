@@ -19,7 +19,7 @@ fn has(mechanism: HostMechanism) -> bool {
         .find(|(m, _)| *m == mechanism)
         .unwrap();
     if let Err(reason) = &found.1 {
-        println!("skipped: no {}: {reason}", mechanism.name());
+        crate::skipped::skipped(format_args!("no {}: {reason}", mechanism.name()));
     }
     found.1.is_ok()
 }

@@ -1,6 +1,9 @@
 //! What the tests share: the devices of this machine, seeded bytes, and a placement by hand that stands in for the manager.
 #![allow(dead_code)]
 
+#[path = "../../../../tests/skipped/mod.rs"]
+mod skipped;
+
 use std::sync::Arc;
 
 use gmem_hal::{
@@ -11,6 +14,9 @@ use gmem_hal::{
 use gmem_wgpu::{
     AdapterChoice, BackendName, PlainError, PlainRunner, WgpuDevice, WgpuOptions, open,
 };
+
+#[allow(unused_imports)] // Not every test skips something of its own.
+pub use skipped::skipped;
 
 pub const PAGE: u64 = 4 << 10;
 
@@ -32,11 +38,11 @@ pub fn devices(device_memory: u64, window_bytes: Option<u64>) -> Vec<Arc<WgpuDev
         };
         match open(&options) {
             Ok(device) => out.push(device),
-            Err(error) => println!("skipped on {}: {error}", backend.name()),
+            Err(error) => skipped(format_args!("{}: {error}", backend.name())),
         }
     }
     if out.is_empty() {
-        println!("skipped: no adapter to test with");
+        skipped("no adapter to test with");
     }
     out
 }
