@@ -1,5 +1,8 @@
 //! P10: what a launch costs besides the kernel when everything is on the device: a kernel of one workgroup, launched and
 //! waited for again and again, with one region alive and with ten thousand.
+//!
+//! A launch goes through several threads, plain wgpu's too. Where the scheduler puts them decides more than what they do, so all
+//! of them run on one core (where the system lets one say so): what is measured is work and hand-overs, not the waking of cores.
 
 use super::baseline::Plain;
 use super::baseline::warm::Warm;
@@ -12,6 +15,12 @@ use crate::cli::Failure;
 const GOAL: f64 = 20.0;
 /// Launches in a reading.
 const LAUNCHES: usize = 512;
+/// Where they run, for the note.
+const PLACED: &str = if cfg!(target_os = "linux") {
+    ", all threads on one core"
+} else {
+    ""
+};
 /// Regions besides, half of them below the kernel's and half above.
 const REGIONS: usize = 10_000;
 /// Elements: a workgroup.
@@ -40,6 +49,11 @@ fn add(@builtin(global_invocation_id) id: vec3<u32>) { v[id.x] += 1u; }",
 /// When a launch fails.
 pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     let job = job();
+    // Threads inherit where their maker may run.
+    #[cfg(target_os = "linux")]
+    let cores = super::cores::Cores::given()?;
+    #[cfg(target_os = "linux")]
+    cores.bind(Some(0))?;
     let gm = bed.space(16 << 20)?;
     let plain = Warm::new(&Plain::of(&gm)?, &job);
     for (name, regions) in [("1 region", 0), ("10,000 regions", REGIONS)] {
@@ -92,7 +106,7 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
                 .goal(GOAL)
                 .verified(right && plain.verify()?)
                 .note(format!(
-                    "a plain launch takes {plain_us:.1} us; {LAUNCHES} launches a reading"
+                    "a plain launch takes {plain_us:.1} us; {LAUNCHES} launches a reading{PLACED}"
                 )),
         );
     }
