@@ -13,7 +13,7 @@ use crate::cli::bench::job::{Job, sum};
 
 /// Data are cut in so many chunks at the least, however much memory there is: the first one's way up and the last one's way down overlap
 /// with nothing.
-const LEAST_CHUNKS: u64 = 24;
+const LEAST_CHUNKS: u64 = 8;
 
 /// A job that is streamed. Its kernel must not read what it writes.
 pub struct Stream<'a> {
