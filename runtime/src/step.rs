@@ -71,7 +71,7 @@ impl Mapping {
 }
 
 /// What a node wants of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// To load from it.
     Read(NodeId),

@@ -1,6 +1,5 @@
 //! The bed that cases are measured on: which device, how long, how large; and the loop that runs two sides in turn.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use gmem::gpu::{AdapterKind, AdapterSummary};
@@ -97,24 +96,26 @@ impl<'a> Bed<'a> {
             .build()?)
     }
 
-    /// How long both sides of one case are run, at most; a pair that takes longer is still run to its end.
+    /// How long, how often and how surely a case is measured.
     #[must_use]
-    pub const fn patience(&self) -> Duration {
+    pub const fn effort(&self) -> Effort {
         if self.quick {
-            Duration::from_millis(1500)
+            Effort {
+                patience: Duration::from_millis(4600),
+                turns: (4, 40),
+                tolerance: 0.015,
+            }
         } else {
-            Duration::from_secs(6)
+            Effort {
+                patience: Duration::from_secs(12),
+                turns: (6, 200),
+                tolerance: 0.0075,
+            }
         }
     }
 
-    /// Pairs of readings: at least, at most.
-    #[must_use]
-    pub const fn pairs(&self) -> (usize, usize) {
-        if self.quick { (5, 41) } else { (9, 201) }
-    }
-
-    /// Runs both sides in turn (A B A B, every other pair B A), after a warm-up of one each, until the patience is over.
-    /// Each side gives its own seconds.
+    /// Runs both sides in turn (A B B A and again), after a warm-up of one each, until the ratio is known well enough or the
+    /// patience is over. Each side gives its own seconds.
     ///
     /// # Errors
     /// The first of either side.
@@ -123,47 +124,55 @@ impl<'a> Bed<'a> {
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
-        let (least, most) = self.pairs();
-        measure_within(self.patience(), least..most, ours, baseline)
+        self.effort().measure(ours, baseline)
     }
+}
 
-    /// The same for one of very many cases of a group: less patience, and fewer pairs.
-    ///
-    /// # Errors
-    /// The first of either side.
-    pub fn measure_briefly(
+/// How long, how often and how surely a case is measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// How long both sides are run: a third of it once the tolerance is reached, half as long again while the error is twice
+    /// as large. A turn is always run to its end.
+    pub patience: Duration,
+    /// Turns, of two readings of each side: at least, whatever the patience; at most.
+    pub turns: (usize, usize),
+    /// What the ratio's standard error should come down to, as a part of it. Steady cases are there soon and leave the time to
+    /// the others.
+    pub tolerance: f64,
+}
+
+impl Effort {
+    fn measure(
         &self,
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
-        let (least, most) = self.pairs();
-        let least = least.min(7);
-        measure_within(self.patience() / 3, least..most, ours, baseline)
-    }
-}
-
-/// Runs both sides in turn, after a warm-up of one each: `pairs.start` times at least, `pairs.end` at most, until the patience is over.
-fn measure_within(
-    patience: Duration,
-    pairs: Range<usize>,
-    ours: &mut dyn FnMut() -> Result<f64, Failure>,
-    baseline: &mut dyn FnMut() -> Result<f64, Failure>,
-) -> Result<Measured, Failure> {
-    ours()?;
-    baseline()?;
-    let (least, most) = (pairs.start, pairs.end);
-    let began = Instant::now();
-    let mut pairs = Vec::new();
-    while pairs.len() < least || (pairs.len() < most && began.elapsed() < patience) {
-        pairs.push(if pairs.len() % 2 == 0 {
+        ours()?;
+        baseline()?;
+        let began = Instant::now();
+        let mut turns = Vec::new();
+        let mut measured = Measured::of(&turns);
+        while self.goes_on(turns.len(), began.elapsed(), measured.error) {
             let a = ours()?;
-            (a, baseline()?)
-        } else {
-            let b = baseline()?;
-            (ours()?, b)
-        });
+            let b = [baseline()?, baseline()?];
+            turns.push(([a, ours()?], b));
+            measured = Measured::of(&turns);
+        }
+        Ok(measured)
     }
-    Ok(Measured::of(&pairs))
+
+    fn goes_on(&self, turns: usize, elapsed: Duration, error: f64) -> bool {
+        let (least, most) = self.turns;
+        // Machines change their speed for tenths of a second: what few readings agree on may be one such time.
+        let patience = if error > 2.0 * self.tolerance {
+            self.patience * 3 / 2
+        } else if error > self.tolerance {
+            self.patience
+        } else {
+            self.patience / 3
+        };
+        turns < least || (turns < most && elapsed < patience)
+    }
 }
 
 /// Seconds that something takes.
@@ -174,4 +183,45 @@ pub fn seconds<R>(f: impl FnOnce() -> Result<R, Failure>) -> Result<f64, Failure
     let began = Instant::now();
     f()?;
     Ok(began.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EFFORT: Effort = Effort {
+        patience: Duration::from_secs(4),
+        turns: (3, 10),
+        tolerance: 0.01,
+    };
+
+    #[test]
+    fn a_case_ends_when_it_is_known_well_enough_or_takes_too_long() {
+        let second = Duration::from_secs(1);
+        assert!(EFFORT.goes_on(2, 100 * second, 0.0), "too few readings");
+        assert!(EFFORT.goes_on(3, second / 2, 0.0), "too short");
+        assert!(EFFORT.goes_on(3, 2 * second, 0.02), "not known well");
+        assert!(!EFFORT.goes_on(3, 2 * second, 0.005), "known");
+        assert!(EFFORT.goes_on(3, 5 * second, 0.03), "hardly known");
+        assert!(!EFFORT.goes_on(3, 5 * second, 0.02), "nearly known");
+        assert!(!EFFORT.goes_on(3, 6 * second, 0.03), "no patience left");
+        assert!(!EFFORT.goes_on(10, second, 0.02), "readings enough");
+    }
+
+    #[test]
+    fn sides_take_turns_each_of_which_begins_and_ends_with_ours() {
+        let order = std::cell::RefCell::new(String::new());
+        let side = |name: char, seconds: f64| {
+            order.borrow_mut().push(name);
+            Ok(seconds)
+        };
+        let measured = (Effort {
+            patience: Duration::ZERO,
+            ..EFFORT
+        })
+        .measure(&mut || side('a', 3.0), &mut || side('b', 2.0))
+        .unwrap();
+        assert_eq!(*order.borrow(), "ababbaabbaabba");
+        assert_eq!((measured.ratio, measured.error), (1.5, 0.0));
+    }
 }

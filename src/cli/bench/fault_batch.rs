@@ -39,17 +39,17 @@ const CASES: [Case; 3] = [
     Case {
         name: "64 lanes",
         lanes: GROUP,
-        trips: 512,
+        trips: 128,
     },
     Case {
         name: "65,536 lanes",
         lanes: 1 << 16,
-        trips: 32,
+        trips: 16,
     },
     Case {
         name: "1,048,576 lanes",
         lanes: 1 << 20,
-        trips: 4,
+        trips: 2,
     },
 ];
 

@@ -190,7 +190,7 @@ pub mod tests {
 
     /// A record of some rows in two groups, of a machine that there is not.
     pub fn record() -> Record {
-        let measured = Measured::of(&[(0.012, 0.010), (0.013, 0.011), (0.012, 0.010)]);
+        let measured = Measured::of(&[([0.012, 0.013], [0.010, 0.011]), ([0.012; 2], [0.010; 2])]);
         Record {
             rows: vec![
                 Row::timed("P1", "saxpy", "plain wgpu", measured)

@@ -28,7 +28,7 @@ const LOOKUPS: usize = 1 << 19;
 /// Views in a reading.
 const VIEWS: usize = 1 << 17;
 /// How often every question is put to the step in a reading.
-const ROUNDS: usize = 100_000;
+const ROUNDS: usize = 10_000;
 
 /// Adds one to the first word of each page; bound to a block.
 const WGSL: &str = "
@@ -396,8 +396,10 @@ fn answers(event: Event, next: Mapping) -> bool {
 fn steps(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     let questions = questions();
     let table = Answers::new(&questions);
-    let right = (questions.iter().enumerate()).all(|(i, &(mapping, event))| {
-        answers(event, step(mapping, event, true).next) && answers(event, table.get(i).next)
+    let right = questions.iter().all(|&(mapping, event)| {
+        let answer = table.get(mapping, event);
+        answers(event, step(mapping, event, true).next)
+            && answer.is_some_and(|step| answers(event, step.next))
     });
     let measured = bed.measure(
         &mut || {
@@ -413,8 +415,8 @@ fn steps(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         &mut || {
             seconds(|| {
                 for _ in 0..ROUNDS {
-                    for question in 0..questions.len() {
-                        black_box(table.get(black_box(question)));
+                    for &(mapping, event) in &questions {
+                        black_box(table.get(black_box(mapping), black_box(event)));
                     }
                 }
                 Ok(())
@@ -426,7 +428,7 @@ fn steps(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         Row::timed(
             "P9",
             "step, whatever the space",
-            "a table of all answers, its index given",
+            "a hash table of all answers",
             measured,
         )
         .verified(right)

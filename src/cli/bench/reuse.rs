@@ -13,6 +13,7 @@ use super::bed::Bed;
 use super::jobs;
 use super::row::Row;
 use super::workloads::{Again, Heat, Pagerank, Workload};
+use crate::cli::demo::{heat, pagerank};
 use crate::cli::{Failure, size};
 
 /// Data over device memory; a quick run has every other.
@@ -36,9 +37,13 @@ fn workloads(bed: &Bed<'_>) -> Result<Vec<Box<dyn Workload>>, Failure> {
     let gemm = jobs::gemm::sized(4096 * scale, 256, 256, seed);
     let gather = jobs::gather::sized(GATHERED * scale, OUT_OF * scale, seed);
     Ok(vec![
-        Box::new(Heat::sized((16 << 20) * scale as u64, seed)),
+        Box::new(Heat::sized((16 << 20) * scale as u64, heat::STEPS, seed)),
         Box::new(Again::new(gemm, LAUNCHES, jobs::gemm::widest)),
-        Box::new(Pagerank::sized((8 << 20) * scale as u64, seed)?),
+        Box::new(Pagerank::sized(
+            (8 << 20) * scale as u64,
+            pagerank::ITERATIONS,
+            seed,
+        )?),
         Box::new(Again::new(gather, LAUNCHES, jobs::gather::widest)),
     ])
 }

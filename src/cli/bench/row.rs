@@ -11,6 +11,8 @@ pub struct Sample {
     pub median: f64,
     /// The distance between the first and the third quartile, as a part of the median.
     pub spread: f64,
+    /// How many.
+    pub readings: usize,
 }
 
 impl Sample {
@@ -29,9 +31,22 @@ impl Sample {
             } else {
                 0.0
             },
+            readings: sorted.len(),
         }
     }
+
+    /// The standard error of the median as a part of it, as far as the readings do not depend on each other and are spread
+    /// like a normal distribution, of which half lies within 0.6745 of its deviation.
+    #[must_use]
+    pub fn error(&self) -> f64 {
+        let deviation = self.spread / (2.0 * 0.6745);
+        let median = (std::f64::consts::PI / 2.0).sqrt();
+        median * deviation / (self.readings.max(1) as f64).sqrt()
+    }
 }
+
+/// A turn: readings of ours, and of the baseline between them, in seconds.
+pub type Turn = ([f64; 2], [f64; 2]);
 
 /// Two sides that were run in turn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,19 +55,35 @@ pub struct Measured {
     pub ours: Sample,
     /// What it is compared with.
     pub baseline: Sample,
-    /// The median of the ratios of the pairs, ours over the baseline.
+    /// The median of the turns' ratios, ours over the baseline.
+    ///
+    /// A turn's ratio is that of its sums, so that a machine that becomes slower evenly does not bend it, and readings that
+    /// lie around two values do not make the median jump from one to the other.
     pub ratio: f64,
+    /// Its standard error, as a part of it.
+    pub error: f64,
+    /// How many turns.
+    pub turns: usize,
 }
 
 impl Measured {
-    /// From readings of both sides, pair by pair, in seconds.
+    /// From readings of both sides, turn by turn.
     #[must_use]
-    pub fn of(pairs: &[(f64, f64)]) -> Self {
-        let each = |f: fn(&(f64, f64)) -> f64| pairs.iter().map(f).collect::<Vec<f64>>();
+    pub fn of(turns: &[Turn]) -> Self {
+        let all = |side: fn(&Turn) -> [f64; 2]| {
+            let readings: Vec<f64> = turns.iter().flat_map(side).collect();
+            Sample::of(&readings)
+        };
+        let ratios: Vec<f64> = (turns.iter())
+            .map(|([a, d], [b, c])| (a + d) / (b + c))
+            .collect();
+        let ratio = Sample::of(&ratios);
         Self {
-            ours: Sample::of(&each(|p| p.0)),
-            baseline: Sample::of(&each(|p| p.1)),
-            ratio: Sample::of(&each(|p| p.0 / p.1)).median,
+            ours: all(|turn| turn.0),
+            baseline: all(|turn| turn.1),
+            ratio: ratio.median,
+            error: ratio.error(),
+            turns: turns.len(),
         }
     }
 }
@@ -67,6 +98,12 @@ pub struct Row {
     /// Ours over the baseline; of time where there are times, else of what `unit` says.
     #[serde(deserialize_with = "or_no_number")]
     pub ratio: f64,
+    /// The standard error of the ratio as a part of it, where readings were repeated.
+    #[serde(default)]
+    pub error: Option<f64>,
+    /// How many turns, of two readings of each side, the ratio is the median of.
+    #[serde(default)]
+    pub turns: Option<usize>,
     /// The figure that the goal is about: the ratio, unless `unit` says otherwise.
     #[serde(deserialize_with = "or_no_number")]
     pub figure: f64,
@@ -119,6 +156,8 @@ impl Row {
             id: Cow::Borrowed(id),
             case: case.into(),
             ratio: measured.ratio,
+            error: Some(measured.error),
+            turns: Some(measured.turns),
             figure: measured.ratio,
             unit: Cow::Borrowed("x"),
             goal: None,
@@ -150,6 +189,8 @@ impl Row {
             id: Cow::Borrowed(id),
             case: case.into(),
             ratio,
+            error: None,
+            turns: None,
             figure: ratio,
             unit: Cow::Borrowed("x"),
             goal: None,
@@ -249,20 +290,33 @@ mod tests {
         let sample = Sample::of(&[5.0, 1.0, 3.0, 2.0, 4.0]);
         assert_eq!(sample.median, 3.0);
         assert!((sample.spread - 2.0 / 3.0).abs() < 1e-12);
+        let many = Sample::of(&[1.0, 2.0, 3.0, 4.0, 5.0].repeat(9));
+        assert_eq!((many.spread, many.readings), (sample.spread, 45));
+        assert!((many.error() * 3.0 - sample.error()).abs() < 1e-12);
         let nothing = Sample::of(&[]);
         assert_eq!((nothing.median, nothing.spread), (0.0, 0.0));
     }
 
+    /// A turn whose two readings of a side are the same.
+    fn turn(ours: f64, baseline: f64) -> Turn {
+        ([ours; 2], [baseline; 2])
+    }
+
     #[test]
-    fn the_ratio_is_that_of_pairs_so_that_a_drifting_machine_does_not_bend_it() {
-        // Both sides become ten times slower half-way: every pair still says 2.
-        let measured = Measured::of(&[(2.0, 1.0), (2.0, 1.0), (20.0, 10.0), (20.0, 10.0)]);
-        assert_eq!(measured.ratio, 2.0);
+    fn the_ratio_is_that_of_turns_so_that_a_drifting_machine_does_not_bend_it() {
+        // Both sides become ten times slower half-way: every turn still says 2.
+        let turns = [(2.0, 1.0), (2.0, 1.0), (20.0, 10.0), (20.0, 10.0)];
+        let measured = Measured::of(&turns.map(|(a, b)| turn(a, b)));
+        assert_eq!((measured.ratio, measured.error), (2.0, 0.0));
+        // It becomes slower evenly: the sums of a turn have the ratio that both have at any one time.
+        let measured = Measured::of(&[([1.0, 4.0], [2.0, 3.0])]);
+        assert_eq!(measured.ratio, 1.0);
+        assert_eq!(measured.ours.readings, 2);
     }
 
     #[test]
     fn a_goal_is_about_the_figure() {
-        let measured = Measured::of(&[(2.0, 1.0)]);
+        let measured = Measured::of(&[turn(2.0, 1.0)]);
         let row = Row::timed("P1", "case", "baseline", measured).goal(1.5);
         assert_eq!(row.meets(), Some(false));
         assert_eq!(row.clone().figure(1.2, "us").meets(), Some(true));
@@ -271,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_rate_needs_bytes_and_seconds() {
-        let row = Row::timed("P1", "c", "b", Measured::of(&[(2.0, 1.0)]));
+        let row = Row::timed("P1", "c", "b", Measured::of(&[turn(2.0, 1.0)]));
         assert_eq!((row.rate(), row.baseline_rate()), (None, None));
         let row = row.bytes(8);
         assert_eq!((row.rate(), row.baseline_rate()), (Some(4.0), Some(8.0)));
@@ -283,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_from_its_json_even_where_it_has_no_number() {
-        let row = Row::timed("P1", "case", "baseline", Measured::of(&[(2.0, 1.0)])).goal(1.5);
+        let row = Row::timed("P1", "case", "baseline", Measured::of(&[turn(2.0, 1.0)])).goal(1.5);
         let json = serde_json::to_string(&row).unwrap();
         assert_eq!(serde_json::from_str::<Row>(&json).unwrap(), row);
         let nothing = Row::counted("P5", "case", "baseline", 0.0, 0.0);

@@ -19,7 +19,7 @@ const GOAL: f64 = 1.05;
 /// Data over device memory, of what is streamed.
 const FACTOR: u64 = 4;
 /// Launches in a reading of warm ones.
-const LAUNCHES: u32 = 8;
+const LAUNCHES: u32 = 2;
 
 /// One row for each kind of baseline and job.
 ///

@@ -15,9 +15,9 @@ const GOAL: f64 = 1.15;
 /// Data over device memory.
 const FACTORS: [u64; 2] = [4, 16];
 /// Bytes of all arrays on a software adapter.
-const TRIAD: usize = 96 << 20;
+const TRIAD: usize = 64 << 20;
 /// Fewer: it computes more for each.
-const CONV1D: usize = 48 << 20;
+const CONV1D: usize = 24 << 20;
 
 /// The jobs, `scale` times as large as on a software adapter.
 fn jobs(scale: usize, seed: u64) -> impl Iterator<Item = Job> {

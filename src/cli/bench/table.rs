@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn lines_stay_within_a_hundred_and_twenty_columns() {
         let mut record = record();
-        let measured = Measured::of(&[(12.345, 11.999)]);
+        let measured = Measured::of(&[([12.345; 2], [11.999; 2])]);
         for id in ["P5", "P13"] {
             record.rows.push(
                 Row::timed(

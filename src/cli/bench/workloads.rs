@@ -49,15 +49,17 @@ pub trait Playing {
 /// The heat demonstration's plate, step by step between two grids.
 pub struct Heat {
     plate: heat::Plate,
+    steps: u32,
     seed: u64,
 }
 
 impl Heat {
-    /// A plate of so many bytes in both grids.
+    /// So many steps, an even number, of a plate of so many bytes in both grids.
     #[must_use]
-    pub fn sized(bytes: u64, seed: u64) -> Self {
+    pub fn sized(bytes: u64, steps: u32, seed: u64) -> Self {
         Self {
             plate: heat::Plate::sized(bytes),
+            steps,
             seed,
         }
     }
@@ -99,7 +101,7 @@ struct HeatPlaying<'a> {
 
 impl Playing for HeatPlaying<'_> {
     fn play(&mut self) -> Result<(), Failure> {
-        for _ in 0..heat::STEPS {
+        for _ in 0..self.of.steps {
             self.kernel
                 .launch(self.of.plate.grid())
                 .bind("before", &self.before)
@@ -127,24 +129,26 @@ impl Playing for HeatPlaying<'_> {
     }
 
     fn right(&self) -> bool {
-        let (plate, seed) = (self.of.plate, self.of.seed);
-        heat::verify(&self.before, plate, heat::STEPS, seed, &Progress::hidden()).is_ok()
+        let Heat { plate, steps, seed } = *self.of;
+        heat::verify(&self.before, plate, steps, seed, &Progress::hidden()).is_ok()
     }
 }
 
 /// The pagerank demonstration's random graph.
 pub struct Pagerank {
     graph: Csr,
+    iterations: u32,
 }
 
 impl Pagerank {
-    /// A graph whose arrays take so many bytes.
+    /// So many iterations over a graph whose arrays take so many bytes.
     ///
     /// # Errors
     /// When there are too many nodes or edges.
-    pub fn sized(bytes: u64, seed: u64) -> Result<Self, Failure> {
+    pub fn sized(bytes: u64, iterations: u32, seed: u64) -> Result<Self, Failure> {
         Ok(Self {
             graph: pagerank::sized(bytes, seed).build()?,
+            iterations,
         })
     }
 }
@@ -166,6 +170,7 @@ impl Workload for Pagerank {
         let (nodes, edges) = (self.graph.nodes(), self.graph.edges());
         let mut playing = PagerankPlaying {
             graph: &self.graph,
+            iterations: self.iterations,
             kernel: gm.kernel(pagerank::SOURCE)?,
             row_ptr: gm.alloc(nodes + 1)?,
             sources: gm.alloc(edges)?,
@@ -187,6 +192,7 @@ impl Workload for Pagerank {
 
 struct PagerankPlaying<'a> {
     graph: &'a Csr,
+    iterations: u32,
     kernel: gmem::Kernel,
     row_ptr: Vector<u32>,
     sources: Vector<u32>,
@@ -198,7 +204,7 @@ struct PagerankPlaying<'a> {
 
 impl Playing for PagerankPlaying<'_> {
     fn play(&mut self) -> Result<(), Failure> {
-        for _ in 0..pagerank::ITERATIONS {
+        for _ in 0..self.iterations {
             self.kernel
                 .launch(pagerank::grid(self.graph))
                 .bind("row_ptr", &self.row_ptr)
@@ -231,13 +237,7 @@ impl Playing for PagerankPlaying<'_> {
     }
 
     fn right(&self) -> bool {
-        pagerank::verify(
-            &self.rank,
-            self.graph,
-            pagerank::ITERATIONS,
-            &Progress::hidden(),
-        )
-        .is_ok()
+        pagerank::verify(&self.rank, self.graph, self.iterations, &Progress::hidden()).is_ok()
     }
 }
 

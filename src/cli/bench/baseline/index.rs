@@ -53,23 +53,21 @@ impl Index {
     }
 }
 
-/// All answers of the coherence step, made beforehand: the question is a number already.
-pub struct Answers(Vec<Step>);
+/// All answers of the coherence step, made beforehand and kept by question.
+pub struct Answers(HashMap<(Mapping, Event), Step>);
 
 impl Answers {
-    /// The answers to some questions, in their order.
+    /// The answers to some questions.
     #[must_use]
     pub fn new(questions: &[(Mapping, Event)]) -> Self {
-        Self(questions.iter().map(|&(m, e)| step(m, e, true)).collect())
+        let answers = questions.iter().map(|&(m, e)| ((m, e), step(m, e, true)));
+        Self(answers.collect())
     }
 
-    /// An answer.
-    ///
-    /// # Panics
-    /// When there is none of that number.
+    /// An answer, if it was made.
     #[must_use]
-    pub fn get(&self, question: usize) -> Step {
-        self.0[question].clone()
+    pub fn get(&self, mapping: Mapping, event: Event) -> Option<Step> {
+        self.0.get(&(mapping, event)).cloned()
     }
 }
 

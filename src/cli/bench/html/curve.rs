@@ -247,7 +247,13 @@ mod tests {
     use crate::cli::bench::row::Measured;
 
     fn row(case: &str, ratio: f64, bytes: u64) -> Row {
-        Row::timed("P13", case, "half of it", Measured::of(&[(ratio, 1.0)])).bytes(bytes)
+        Row::timed(
+            "P13",
+            case,
+            "half of it",
+            Measured::of(&[([ratio; 2], [1.0; 2])]),
+        )
+        .bytes(bytes)
     }
 
     #[test]
