@@ -214,7 +214,7 @@ write_page() {
     {
         cat "$work/head.md"
         if [ "$steps_failed" = 0 ]; then
-            printf '\nAll %d steps that were run passed.\n' "$steps_run"
+            [ "$steps_run" = 1 ] && printf '\nThe one step that was run passed.\n' || printf '\nAll %d steps that were run passed.\n' "$steps_run"
         else
             printf '\n**%d of %d steps did not pass.**\n' "$steps_failed" "$steps_run"
         fi

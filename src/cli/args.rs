@@ -26,8 +26,10 @@ Results go to standard output and nothing else does. The exit status is 0, 1 whe
 const REPLAY_NOTES: &str = "\
 --policy NAME replays one of lru, clock, random and zeal beside the optimum, `belady` the optimum alone, `all` (the default) everything;
 --device-memory replays with another amount than was recorded, --seed with another seed.
-The optimum evicts the page whose next use is farthest, a clean one among equals: no choice of victims fetches fewer pages.
-Policies replay what passes needed and what probes and prefetches fetched ahead of them, the optimum what passes needed.";
+The optimum evicts the page whose next use is farthest, a clean one among equals: no choice of victims fetches fewer pages. (It does
+not choose by what must be written home: a policy may move fewer bytes in both directions together.)
+Policies replay what passes needed and what probes and prefetches fetched ahead of them, the optimum what passes needed.
+`recorded` is what the run itself did, which also sought frames side by side; a replay knows of no places: compare replays with each other.";
 
 const RUN_NOTES: &str = "\
 SPEC, after --bind NAME=, is one of
@@ -213,7 +215,7 @@ pub struct RunArgs {
 /// `gmem bench`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BenchArgs {
-    /// Fewer readings of each case: minutes instead of a quarter of an hour
+    /// Fewer readings of each case, and fewer cases: some four minutes instead of a quarter of an hour
     #[arg(long)]
     pub quick: bool,
     /// Only these groups of cases, such as P1,P6
@@ -334,6 +336,14 @@ pub enum ArgumentError {
     /// `--trace` where nothing runs.
     #[error("--trace records a run: use it with run, demo or bench")]
     NothingToTrace,
+    /// A common option where it would change nothing.
+    #[error("{option} changes nothing in {command}: leave it out")]
+    Useless {
+        /// The option.
+        option: &'static str,
+        /// The command.
+        command: &'static str,
+    },
     /// One binding or constant is given twice.
     #[error("`{name}` is given twice by {option}: give it once")]
     Twice {
@@ -365,11 +375,50 @@ impl Cli {
             (_, Some(PolicyChoice::Belady)) => return Err(ArgumentError::OnlyReplays("belady")),
             (_, Some(PolicyChoice::All)) => return Err(ArgumentError::OnlyReplays("all")),
         }
+        self.common.check_useful(self.command.as_ref())?;
         match &self.command {
             Some(Command::Demo(demo)) => demo.check(),
             Some(Command::Run(run)) => run.check(),
             Some(Command::Bench(bench)) => bench.check(),
             Some(Command::Info(_) | Command::Replay(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl Common {
+    /// Checks that no option was given that the command passes over: whoever gave it expects something of it.
+    fn check_useful(&self, command: Option<&Command>) -> Result<(), ArgumentError> {
+        let space = [
+            (self.adapter.is_some(), "--adapter"),
+            (self.page_size.is_some(), "--page-size"),
+            (self.host.is_some(), "--host"),
+        ];
+        let replayed = [
+            (self.device_memory.is_some(), "--device-memory"),
+            (self.policy.is_some(), "--policy"),
+        ];
+        let (command, passed_over) = match command {
+            Some(Command::Replay(_)) => ("a replay", space.to_vec()),
+            Some(Command::Bench(BenchArgs { from: Some(_), .. })) => {
+                let run = [
+                    (self.seed != 0, "--seed"),
+                    (self.trace.is_some(), "--trace"),
+                ];
+                (
+                    "a record that is only shown",
+                    [&space[..], &replayed, &run].concat(),
+                )
+            }
+            // Its cases are about certain amounts and policies.
+            Some(Command::Bench(_)) => (
+                "`gmem bench`, whose cases choose their own",
+                replayed.to_vec(),
+            ),
+            _ => return Ok(()),
+        };
+        match passed_over.into_iter().find(|(given, _)| *given) {
+            Some((_, option)) => Err(ArgumentError::Useless { option, command }),
+            None => Ok(()),
         }
     }
 }

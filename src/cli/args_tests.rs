@@ -170,6 +170,34 @@ fn help_tells_a_stranger_how_to_begin() {
 }
 
 #[test]
+fn options_that_would_change_nothing_are_refused() {
+    for (line, option) in [
+        ("replay t.json --page-size 4KiB", "--page-size"),
+        ("replay t.json --adapter gl", "--adapter"),
+        ("replay t.json --host explicit", "--host"),
+        ("bench --device-memory 1MiB", "--device-memory"),
+        ("bench --policy lru", "--policy"),
+        ("bench --from a.json --seed 3", "--seed"),
+        ("bench --from a.json --trace t.json", "--trace"),
+        ("bench --from a.json --adapter gl", "--adapter"),
+        ("bench --from a.json --policy lru", "--policy"),
+    ] {
+        let error = parse(line).unwrap().check().unwrap_err();
+        assert!(
+            matches!(error, ArgumentError::Useless { option: o, .. } if o == option),
+            "{line}: {error}"
+        );
+    }
+    for line in [
+        "replay t.json --device-memory 1MiB --policy lru --seed 3 --report r.json",
+        "bench --adapter gl --seed 3 --page-size 4KiB --trace t.json",
+        "bench --from a.json --html b.html",
+    ] {
+        assert_eq!(parse(line).unwrap().check(), Ok(()), "{line}");
+    }
+}
+
+#[test]
 fn what_only_a_replay_can_do_is_refused_elsewhere() {
     for line in [
         "replay t.json --policy belady",

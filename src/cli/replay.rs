@@ -6,8 +6,9 @@ use gmem::replay::{Accesses, Moved, Strategy, accesses, replay};
 use serde::Serialize;
 
 use super::args::{Common, PolicyChoice, ReplayArgs};
+use super::files::check_output;
 use super::trace::read::read;
-use super::{Failure, print, size, stream};
+use super::{Failure, print, report, size, stream};
 
 /// There is a device, and it ran nothing.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ struct Row {
 /// # Errors
 /// With bad arguments when there is no such file; else when it is no trace, or a pass does not fit.
 pub fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
+    if let Some(path) = &common.report {
+        check_output(path)?;
+    }
     let (file, _) = stream::open(&args.file).map_err(Failure::arguments)?;
     let trace = read(&args.file, file).map_err(Failure::run)?;
     // The default seed is the one of the run.
@@ -72,8 +76,11 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
     if devices.is_empty() {
         return Err(Failure::run(NoPass(args.file.clone())));
     }
+    let json = serde_json::json!({"trace": args.file, "seed": seed, "devices": devices});
+    if let Some(path) = &common.report {
+        report::write(path, &json).map_err(Failure::run)?;
+    }
     if args.json {
-        let json = serde_json::json!({"trace": args.file, "seed": seed, "devices": devices});
         return print(&format!("{json:#}\n"));
     }
     let texts: Vec<String> = devices.iter().map(text).collect();

@@ -263,6 +263,18 @@ impl Row {
         self.goal.map(|goal| self.figure <= goal)
     }
 
+    /// Whether the goal lies within two standard errors of the figure, where that is the ratio of times: then chance decides
+    /// on which side of it the figure is.
+    #[must_use]
+    pub fn is_close(&self) -> bool {
+        match (self.goal, self.error) {
+            (Some(goal), Some(error)) if self.unit == "x" => {
+                (self.figure - goal).abs() <= 2.0 * error * self.figure
+            }
+            _ => false,
+        }
+    }
+
     /// Bytes a second of ours, where it has both.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
@@ -321,6 +333,13 @@ mod tests {
         assert_eq!(row.meets(), Some(false));
         assert_eq!(row.clone().figure(1.2, "us").meets(), Some(true));
         assert_eq!(Row::counted("P9", "c", "b", 8.0, 16.0).meets(), None);
+        let unsteady = Measured {
+            error: 0.2,
+            ..measured
+        };
+        let row = |goal| Row::timed("P1", "case", "baseline", unsteady).goal(goal);
+        assert!(row(1.3).is_close() && row(2.7).is_close());
+        assert!(!row(1.1).is_close() && !row(2.9).is_close());
     }
 
     #[test]

@@ -82,13 +82,15 @@ pub fn rate(rate: f64) -> String {
     }
 }
 
-/// Whether a goal is met.
+/// Whether a goal is met; with a question mark where another run may well say otherwise.
 #[must_use]
-pub const fn met(meets: Option<bool>) -> &'static str {
-    match meets {
-        Some(true) => "yes",
-        Some(false) => "over",
-        None => "",
+pub fn met(row: &Row) -> &'static str {
+    match (row.meets(), row.is_close()) {
+        (Some(true), false) => "yes",
+        (Some(true), true) => "yes?",
+        (Some(false), false) => "over",
+        (Some(false), true) => "over?",
+        (None, _) => "-",
     }
 }
 
@@ -137,6 +139,7 @@ pub fn facts(record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::row::Measured;
 
     #[test]
     fn numbers_have_the_digits_that_say_something() {
@@ -177,9 +180,14 @@ mod tests {
             (rate(4.25), rate(123.4), rate(12.34)),
             ("4.25".into(), "123".into(), "12.3".into())
         );
-        assert_eq!(
-            (met(Some(true)), met(Some(false)), met(None)),
-            ("yes", "over", "")
-        );
+        let measured = |error| Measured {
+            error,
+            ..Measured::of(&[([1.2; 2], [1.0; 2])])
+        };
+        let row = |error| Row::timed("P1", "case", "baseline", measured(error));
+        let said = |error, goal| met(&row(error).goal(goal));
+        assert_eq!([said(0.01, 1.3), said(0.01, 1.1)], ["yes", "over"]);
+        assert_eq!([said(0.05, 1.3), said(0.05, 1.1)], ["yes?", "over?"]);
+        assert_eq!(met(&row(0.01)), "-");
     }
 }

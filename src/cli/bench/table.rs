@@ -25,8 +25,10 @@ const LINE: usize = 118;
 
 /// What the signs in the table mean.
 const LEGEND: &str = "\
-figure: ours over the baseline, less is better, unless it has another unit; met: whether it is at most the goal, or over it
-ms: the median; +-: the distance between its quartiles as a part of it; GB/s: the bytes of the row (powers of ten) a second";
+figure: ours over the baseline, less is better, unless it has another unit: the median of the ratios of turns (A B B A),
+not the ratio of the medians; met: whether it is at most the goal, or over it, with ? where chance decides
+ms: the median; +-: the distance between its quartiles as a part of it; GB/s: the bytes of the row (powers of ten) a second
+what groups and columns are about: docs/measured/README.md";
 
 /// The whole result: the machine, a table for each group, footnotes, the legend and the sum.
 #[must_use]
@@ -131,7 +133,7 @@ fn line(row: &Row) -> [String; COLUMNS] {
         String::new(),
         show::figure(row),
         or_none(row.goal, show::short),
-        row.goal.map_or("-", |_| show::met(row.meets())).to_owned(),
+        show::met(row).to_owned(),
         or_none(row.ours_s, show::millis),
         or_none(row.ours_spread, show::percent),
         or_none(row.gb_s, show::rate),
