@@ -296,3 +296,40 @@ fn arguments_that_make_no_sense_are_refused() {
     assert!(said.contains("pack.sh"), "{said}");
     assert!(!folder.0.join("results").exists());
 }
+
+#[test]
+fn a_folder_that_pack_did_not_make_is_left_alone() {
+    if !has(&["bash"]) {
+        return;
+    }
+    let folder = packed("own");
+    folder.write("tests/mine", "mine");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/measure/pack.sh");
+    for (arguments, words) in [(1, "was not made by pack.sh"), (2, "one folder")] {
+        let output = Command::new("bash")
+            .arg(script)
+            .args(std::iter::repeat_n(&folder.0, arguments))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    assert_eq!(std::fs::read(folder.0.join("tests/mine")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_link_to_the_script_runs_it() {
+    if !has(&["bash"]) {
+        return;
+    }
+    let folder = packed("link");
+    std::os::unix::fs::symlink("run.sh", folder.0.join("measure")).unwrap();
+    let output = Command::new("bash")
+        .arg(folder.0.join("measure"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}

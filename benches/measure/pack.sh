@@ -3,7 +3,13 @@
 set -euo pipefail
 export LC_ALL=C
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=${BASH_SOURCE[0]}
+# Whoever calls it by a link means what the link leads to.
+while [ -L "$here" ]; do
+    to=$(readlink "$here")
+    case $to in /*) here=$to ;; *) here=$(dirname "$here")/$to ;; esac
+done
+here=$(cd "$(dirname "$here")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
 usage() {
@@ -29,19 +35,26 @@ case ${1:-} in
         exit 2
         ;;
 esac
+if [ $# -gt 1 ]; then
+    printf 'error: one folder, not %s: pack.sh --help\n' "$#" >&2
+    exit 2
+fi
+if ! command -v cargo >/dev/null; then
+    printf 'error: there is no cargo here: pack on a machine with Rust, measure on any\n' >&2
+    exit 1
+fi
 out=${1:-$root/target/measure}
 # More than this is a nuisance to carry, and a sign of something packed by mistake.
 most=$((64 << 20))
 
 # What was packed here before is replaced; anything else is somebody's own.
-if [ -e "$out" ] && [ ! -x "$out/run.sh" ] && [ -n "$(ls -A "$out")" ]; then
+mark=.packed-by-gmem
+if [ -e "$out" ] && [ ! -e "$out/$mark" ] && [ -n "$(ls -A "$out")" ]; then
     printf 'error: %s is there and was not made by pack.sh: name another folder\n' "$out" >&2
     exit 2
 fi
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-(cd "$out" && rm -rf bin tests kernels cuda left-out commit)
-mkdir -p "$out/bin" "$out/tests" "$out/kernels" "$out/cuda"
 
 # ---- build
 
@@ -51,6 +64,11 @@ cd "$root"
 cargo build --release --package gmem --bin gmem --message-format=json-render-diagnostics >"$work/command"
 cargo test --release --no-run --package gmem --package gmem-wgpu --lib --bins --tests \
     --message-format=json-render-diagnostics >"$work/tests"
+
+# Not before all of it is built: until then, what is there is whole.
+touch "$out/$mark"
+(cd "$out" && rm -rf bin tests kernels cuda left-out commit)
+mkdir -p "$out/bin" "$out/tests" "$out/kernels" "$out/cuda"
 
 # executables FILE: the path, kind, name and manifest of each executable that cargo names, with tabs between them.
 executables() {

@@ -5,7 +5,13 @@ set -euo pipefail
 # Numbers with points, whatever the user's language.
 export LC_ALL=C
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=${BASH_SOURCE[0]}
+# Whoever calls it by a link means what the link leads to.
+while [ -L "$here" ]; do
+    to=$(readlink "$here")
+    case $to in /*) here=$to ;; *) here=$(dirname "$here")/$to ;; esac
+done
+here=$(cd "$(dirname "$here")" && pwd)
 # shellcheck source=machine.sh
 . "$here/machine.sh"
 

@@ -13,6 +13,7 @@ pub mod info;
 pub mod misfit;
 pub mod mtx;
 pub mod npy;
+pub mod output;
 pub mod progress;
 pub mod replay;
 pub mod report;
@@ -139,6 +140,12 @@ pub fn main() -> ExitCode {
             .print();
         return ExitCode::from(2);
     }
+    if let Err(error) = output::check_distinct(&cli) {
+        let _ = Cli::command()
+            .error(ErrorKind::ArgumentConflict, error)
+            .print();
+        return ExitCode::from(2);
+    }
     let Cli {
         mut common,
         command,
@@ -155,6 +162,18 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ExitCode::from(failure.report()),
     }
+}
+
+/// Text that came out of a file, for a terminal, which it cannot steer.
+fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && c != '\n' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A line on standard error. When nobody reads it there is nowhere left to say so.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Common, PolicyChoice, ReplayArgs};
 use super::files::check_output;
 use super::trace::read::read;
-use super::{Failure, print, report, size, stream};
+use super::{Failure, print, printable, report, size, stream};
 
 /// There is a device, and it ran nothing.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<(), Failure> {
         return print(&format!("{json:#}\n"));
     }
     let texts: Vec<String> = devices.iter().map(text).collect();
-    print(&texts.join("\n"))
+    print(&printable(&texts.join("\n")))
 }
 
 fn strategies(choice: Option<PolicyChoice>) -> Vec<Strategy> {

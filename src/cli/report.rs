@@ -1,6 +1,5 @@
 //! The report of a run, as JSON: what it bound, what it held, what it moved and why, and how long it took.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::args::Common;
+use super::output;
 
 /// Bytes by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -192,13 +192,13 @@ pub struct ReportError {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, report: &impl Serialize) -> Result<(), ReportError> {
-    let written = || -> io::Result<()> {
-        let mut file = io::BufWriter::new(File::create(path)?);
+    let written = output::replace(path, |file| {
+        let mut file = io::BufWriter::new(file);
         serde_json::to_writer_pretty(&mut file, report)?;
         file.write_all(b"\n")?;
         file.flush()
-    };
-    written().map_err(|source| ReportError {
+    });
+    written.map_err(|source| ReportError {
         path: path.to_owned(),
         source,
     })

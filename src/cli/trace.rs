@@ -10,7 +10,6 @@
 
 pub mod read;
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::args::Common;
 use super::files::check_output;
-use super::{Failure, note};
+use super::{Failure, note, output};
 
 /// What `otherData.format` says.
 pub const FORMAT: &str = "gmem-trace";
@@ -91,12 +90,12 @@ pub fn write(path: &Path, recording: &Recording, seed: u64) -> Result<(), WriteE
             recording.dropped
         ));
     }
-    let written = || {
-        let mut file = BufWriter::new(File::create(path)?);
+    let written = output::replace(path, |file| {
+        let mut file = BufWriter::new(file);
         write_to(&mut file, recording, seed)?;
         file.flush()
-    };
-    written().map_err(|source| WriteError {
+    });
+    written.map_err(|source| WriteError {
         path: path.to_owned(),
         source,
     })

@@ -49,6 +49,15 @@ fn arguments_that_make_no_sense_are_refused_before_anything_is_measured() {
             "bench --json one.file --html one.file",
             &["--json", "--html", "one.file"],
         ),
+        (
+            "bench --json one.file --trace ./one.file",
+            &["--json", "--trace", "one.file"],
+        ),
+        (
+            "bench --from kept.json --html kept.json",
+            &["--html", "--from", "kept.json"],
+        ),
+        ("bench --only P1 --policy lru", &["--policy"]),
         ("bench --from none.json --html new.html", &["none.json"]),
         ("bench --from kept.json --quick", &["--from", "--quick"]),
         ("bench --from kept.json --only P1", &["--from", "--only"]),
@@ -61,6 +70,31 @@ fn arguments_that_make_no_sense_are_refused_before_anything_is_measured() {
         .refused(1, &["kept.json", "no record"]);
     assert_eq!(folder.read("kept.json"), b"kept");
     assert!(!folder.exists("new.json") && !folder.exists("new.html"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_are_kept_although_the_table_cannot_be_printed() {
+    let folder = Folder::new("bench-full");
+    folder.write("a.json", &record(true).to_string());
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_gmem"))
+        .args(["bench", "--from", "a.json", "--json", "b.json"])
+        .args(["--html", "b.html"])
+        .current_dir(&folder.0)
+        .stdout(full)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(
+        folder.json("b.json")["rows"].as_array().map(Vec::len),
+        Some(4)
+    );
+    assert!(!folder.read("b.html").is_empty());
 }
 
 #[cfg(unix)]

@@ -1,14 +1,16 @@
 //! The bed that cases are measured on: which device, how long, how large; and the loop that runs two sides in turn.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use gmem::gpu::{AdapterKind, AdapterSummary};
 use gmem::{Builder, Gmem, Placement};
 
+use super::json::Failed;
 use super::row::Measured;
-use crate::cli::Failure;
 use crate::cli::args::Common;
 use crate::cli::space::{Engine, builder};
+use crate::cli::{Failure, note};
 
 /// What all cases of one command share.
 pub struct Bed<'a> {
@@ -18,6 +20,7 @@ pub struct Bed<'a> {
     pub quick: bool,
     engine: &'a Engine,
     adapter: AdapterSummary,
+    left_out: RefCell<Vec<Failed>>,
 }
 
 impl<'a> Bed<'a> {
@@ -36,6 +39,7 @@ impl<'a> Bed<'a> {
             quick,
             engine,
             adapter: gpu.adapter().clone(),
+            left_out: RefCell::default(),
         })
     }
 
@@ -49,6 +53,21 @@ impl<'a> Bed<'a> {
     #[must_use]
     pub fn software(&self) -> bool {
         self.adapter.kind == AdapterKind::Cpu
+    }
+
+    /// Says that something of a group is not measured, and why.
+    pub fn leave_out(&self, id: &str, reason: &str) {
+        note(&format!("{id}: left out: {reason}"));
+        self.left_out.borrow_mut().push(Failed {
+            id: id.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// What was left out so far.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<Failed> {
+        self.left_out.borrow().clone()
     }
 
     /// How many times larger a case is made than on a software adapter, where all sizes are for some 10 to 50 ms of work.
@@ -210,7 +229,7 @@ mod tests {
 
     #[test]
     fn sides_take_turns_each_of_which_begins_and_ends_with_ours() {
-        let order = std::cell::RefCell::new(String::new());
+        let order = RefCell::new(String::new());
         let side = |name: char, seconds: f64| {
             order.borrow_mut().push(name);
             Ok(seconds)

@@ -33,13 +33,13 @@ pub fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
         })?,
         None => measure(common, args)?,
     };
+    // Each of them is tried, whatever became of the others.
+    let files: Vec<Result<(), Failure>> = (args.json.iter().chain(&common.report))
+        .map(|path| report::write(path, &record).map_err(Failure::run))
+        .chain((args.html.iter()).map(|path| html::write(path, &record).map_err(Failure::run)))
+        .collect();
     print(&table::draw(&record))?;
-    for path in args.json.iter().chain(&common.report) {
-        report::write(path, &record).map_err(Failure::run)?;
-    }
-    if let Some(path) = &args.html {
-        html::write(path, &record).map_err(Failure::run)?;
-    }
+    files.into_iter().collect::<Result<(), Failure>>()?;
     if record.unverified() == 0 && record.failed.is_empty() {
         Ok(())
     } else {
@@ -88,6 +88,7 @@ fn measure(common: &Common, args: &BenchArgs) -> Result<Record, Failure> {
             });
         }
     }
+    record.left_out = bed.left_out();
     record.seconds = began.elapsed().as_secs_f64();
     Ok(record)
 }
@@ -126,7 +127,12 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Group>, Failure> {
 /// Looks whether a file can be written, and leaves it as it is.
 fn check_writable(path: &Path) -> Result<(), Failure> {
     check_output(path)?;
-    let is_new = !path.exists();
+    let found = std::fs::symlink_metadata(path);
+    if found.as_ref().is_ok_and(|found| !found.is_file()) {
+        // A terminal or a pipe may wait for whoever is at its other end; a link may lead to nothing yet.
+        return Ok(());
+    }
+    let is_new = found.is_err();
     OpenOptions::new()
         .append(true)
         .create(true)

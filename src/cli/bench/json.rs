@@ -17,6 +17,9 @@ pub struct Record {
     /// The groups that were run.
     #[serde(default)]
     pub groups: Vec<Title>,
+    /// What was not measured here, and why: rows are missing.
+    #[serde(default)]
+    pub left_out: Vec<Failed>,
     /// Groups that failed: rows of theirs may be missing.
     #[serde(default)]
     pub failed: Vec<Failed>,
@@ -52,7 +55,7 @@ pub struct Title {
     pub title: String,
 }
 
-/// A group that failed.
+/// A group that failed, or what of it was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// `P1` and so on.
@@ -168,6 +171,9 @@ impl Record {
             self.unverified(),
             self.seconds,
         );
+        if !self.left_out.is_empty() {
+            text += &format!("; {} left out", count(self.left_out.len(), "part"));
+        }
         if !self.failed.is_empty() {
             text += &format!("; {} failed", count(self.failed.len(), "group"));
         }

@@ -14,7 +14,7 @@ use super::jobs;
 use super::row::Row;
 use super::workloads::{Again, Heat, Pagerank, Workload};
 use crate::cli::demo::{heat, pagerank};
-use crate::cli::{Failure, size};
+use crate::cli::{Failure, note, size};
 
 /// Data over device memory; a quick run has every other.
 const FACTORS: [f64; 4] = [1.25, 1.5, 2.0, 4.0];
@@ -62,6 +62,9 @@ fn page_for(workload: &dyn Workload, memory: u64) -> u64 {
 /// # Errors
 /// When a launch fails, or a replay.
 pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
+    if bed.common.tracer.is_on() {
+        note("note: P5 records each of its runs by itself: the trace has nothing of them");
+    }
     for workload in workloads(bed)? {
         for factor in FACTORS
             .into_iter()

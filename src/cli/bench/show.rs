@@ -43,6 +43,7 @@ pub fn short(value: f64) -> String {
 #[must_use]
 pub fn unit(number: &str, unit: &str) -> String {
     match unit {
+        _ if number == "none" => number.to_owned(),
         "x" => format!("{number}x"),
         _ => format!("{number} {unit}"),
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::json::{Group, Record};
 use super::row::Row;
 use super::show;
-use crate::cli::size;
+use crate::cli::{printable, size};
 
 const COLUMNS: usize = 12;
 const HEADINGS: [&str; COLUMNS] = [
@@ -61,6 +61,13 @@ pub fn draw(record: &Record) -> String {
     for (number, note) in (1..).zip(&notes.0) {
         push_wrapped(&mut text, &format!("[{number}] "), note);
     }
+    for left_out in &record.left_out {
+        push_wrapped(
+            &mut text,
+            &format!("{}: left out: ", left_out.id),
+            &left_out.reason,
+        );
+    }
     for failed in &record.failed {
         push_wrapped(
             &mut text,
@@ -74,7 +81,7 @@ pub fn draw(record: &Record) -> String {
     }
     text.push_str(&record.summary());
     text.push('\n');
-    text
+    printable(&text)
 }
 
 fn heading(group: &Group<'_>) -> String {
@@ -153,12 +160,15 @@ fn push(table: &mut String, line: &[String; COLUMNS], widths: &[usize; COLUMNS])
     let mut text = String::new();
     for (column, cell) in line.iter().enumerate() {
         let (gap, width) = (GAPS[column], widths[column]);
-        // Writing to a string does not fail.
-        let _ = if WORDS[column] {
-            write!(text, "{:gap$}{cell:<width$}", "")
+        let space = " ".repeat(width.saturating_sub(self::width(cell)));
+        text.push_str(&" ".repeat(gap));
+        if WORDS[column] {
+            text.push_str(cell);
+            text.push_str(&space);
         } else {
-            write!(text, "{:gap$}{cell:>width$}", "")
-        };
+            text.push_str(&space);
+            text.push_str(cell);
+        }
     }
     table.push_str(text.trim_end());
     table.push('\n');
@@ -176,10 +186,13 @@ fn push_wrapped(table: &mut String, label: &str, text: &str) {
     }
 }
 
-/// Lines of at most so many characters, where no single word has more; at least one.
+/// Lines of at most so many characters; at least one. A word that has more is broken.
 fn wrap(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_inclusive(' ') {
+    for word in text
+        .split_inclusive(' ')
+        .flat_map(|word| pieces(word, most.max(1)))
+    {
         let Some(line) = lines.last_mut() else { break };
         if !line.is_empty() && width(line) + width(word.trim_end()) > most {
             lines.push(word.to_owned());
@@ -191,6 +204,20 @@ fn wrap(text: &str, most: usize) -> Vec<String> {
         line.truncate(line.trim_end().len());
     }
     lines
+}
+
+/// A word in pieces of at most so many characters, the space at its end not counted.
+fn pieces(word: &str, most: usize) -> Vec<&str> {
+    if width(word.trim_end()) <= most {
+        return vec![word];
+    }
+    let starts: Vec<usize> = (word.char_indices().map(|(at, _)| at).step_by(most))
+        .chain([word.len()])
+        .collect();
+    starts
+        .windows(2)
+        .map(|ends| &word[ends[0]..ends[1]])
+        .collect()
 }
 
 fn width(text: &str) -> usize {
@@ -272,6 +299,10 @@ mod tests {
         record
             .rows
             .push(Row::timed("P5", "another", "other baseline", measured));
+        record.left_out.push(Failed {
+            id: "P7".to_owned(),
+            reason: "one core".to_owned(),
+        });
         record.failed.push(Failed {
             id: "P6".to_owned(),
             reason: "no userfaultfd here, and that is why it does not work. ".repeat(5),
@@ -281,7 +312,9 @@ mod tests {
             assert!(width(line) <= 124, "{} columns: {line}", width(line));
         }
         assert!(
-            table.contains("against other baseline") && table.contains("P6 failed: no userfaultfd"),
+            table.contains("against other baseline")
+                && table.contains("P6 failed: no userfaultfd")
+                && table.contains("P7: left out: one core"),
             "{table}"
         );
         assert!(
@@ -302,9 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn names_of_any_length_and_kind_are_drawn() {
+        let mut record = record();
+        record.rows[0].case = "x".repeat(100_000);
+        record.rows[1].unit = "u".repeat(70_000).into();
+        record.rows[2].case = "a\u{1b}[31mred".to_owned();
+        let table = draw(&record);
+        assert!(table.contains(&"x".repeat(WIDEST)) && !table.contains(&"x".repeat(WIDEST + 1)));
+        assert!(!table.contains('\u{1b}'));
+        assert_eq!(pieces("abcde ", 2), ["ab", "cd", "e "]);
+        assert_eq!(pieces("abcde ", 5), ["abcde "]);
+    }
+
+    #[test]
     fn text_is_wrapped_at_words() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("immeasurable", 3), ["immeasurable"]);
+        assert_eq!(wrap("immeasurable", 3), ["imm", "eas", "ura", "ble"]);
         assert_eq!(wrap("", 3), [""]);
         assert_eq!(wrap("a  b", 9), ["a  b"]);
     }

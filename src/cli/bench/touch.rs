@@ -15,8 +15,8 @@ use gmem_host::bare::BareHandler;
 use super::bed::Bed;
 use super::cores::Cores;
 use super::row::Row;
+use crate::cli::Failure;
 use crate::cli::seeded::Seeded;
-use crate::cli::{Failure, note};
 
 /// What the ratio should be at most.
 const GOAL: f64 = 1.3;
@@ -68,14 +68,14 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     let cores = Cores::given()?;
     for place in &PLACES {
         if place.cores() > cores.count() {
-            note(&format!("P6, {}: left out, for want of cores", place.name));
+            bed.leave_out("P6", &format!("{}: there are fewer cores", place.name));
             continue;
         }
         // Threads inherit where their maker may run.
         cores.bind(place.handlers)?;
         let gm = bed.host_only()?;
         if gm.mechanism().0 != HostMechanism::Userfaultfd {
-            note(&format!("P6: left out: {}", gm.mechanism().1));
+            bed.leave_out("P6", gm.mechanism().1);
             return Ok(());
         }
         let plan = Plan::new(&gm, place.touchers.len());

@@ -7,11 +7,13 @@ mod ratios;
 mod rows;
 mod svg;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::json::Record;
 use super::row::Row;
 use super::show;
+use crate::cli::output;
 use svg::escape;
 
 /// A page that could not be written.
@@ -29,9 +31,11 @@ pub struct PageError {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, record: &Record) -> Result<(), PageError> {
-    std::fs::write(path, page(record)).map_err(|source| PageError {
-        path: path.to_owned(),
-        source,
+    output::replace(path, |file| file.write_all(page(record).as_bytes())).map_err(|source| {
+        PageError {
+            path: path.to_owned(),
+            source,
+        }
     })
 }
 
@@ -50,6 +54,13 @@ pub fn page(record: &Record) -> String {
         body += &format!("<li>{}</li>\n", escape(&fact));
     }
     body += "</ul>\n";
+    for left_out in &record.left_out {
+        body += &format!(
+            "<p>{}: left out: {}</p>\n",
+            escape(&left_out.id),
+            escape(&left_out.reason)
+        );
+    }
     for failed in &record.failed {
         body += &format!(
             "<p class=\"over\">{} failed: {}</p>\n",
@@ -171,6 +182,10 @@ mod tests {
         record
             .rows
             .push(Row::counted("P5", "heat at 2x, lru", "b", 1.0, 1.0));
+        record.left_out.push(Failed {
+            id: "P7".to_owned(),
+            reason: "no <cores>".to_owned(),
+        });
         record.failed.push(Failed {
             id: "P6".to_owned(),
             reason: "no <way>".to_owned(),
@@ -178,6 +193,7 @@ mod tests {
         let page = page(&record);
         assert_eq!(page.matches("<section").count(), 4, "{page}");
         assert!(page.contains("P6 failed: no &lt;way&gt;"), "{page}");
+        assert!(page.contains("P7: left out: no &lt;cores&gt;"), "{page}");
         let goals = &page[page.find("id=\"goals\"").unwrap()..page.find("id=\"curve\"").unwrap()];
         assert!(
             !goals.contains("triad at 2x") && !goals.contains("heat at 2x"),
