@@ -76,7 +76,7 @@ fn arguments_that_make_no_sense_are_refused_before_anything_is_measured() {
 #[test]
 fn rows_are_kept_although_the_table_cannot_be_printed() {
     let folder = Folder::new("bench-full");
-    folder.write("a.json", &record(true).to_string());
+    folder.write("a.json", record(true).to_string());
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
