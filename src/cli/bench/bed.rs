@@ -120,7 +120,7 @@ impl<'a> Bed<'a> {
     pub const fn effort(&self) -> Effort {
         if self.quick {
             Effort {
-                patience: Duration::from_millis(4000),
+                patience: Duration::from_millis(3000),
                 turns: (4, 40),
                 tolerance: 0.015,
             }
