@@ -81,7 +81,7 @@ fn rows_are_kept_although_the_table_cannot_be_printed() {
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let status = std::process::Command::new(env!("CARGO_BIN_EXE_gmem"))
+    let status = crate::command::gmem()
         .args(["bench", "--from", "a.json", "--json", "b.json"])
         .args(["--html", "b.html"])
         .current_dir(&folder.0)
