@@ -126,7 +126,7 @@ impl<'a> Bed<'a> {
             }
         } else {
             Effort {
-                patience: Duration::from_secs(12),
+                patience: Duration::from_secs(8),
                 turns: (6, 200),
                 tolerance: 0.0075,
             }
