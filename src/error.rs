@@ -39,7 +39,7 @@ pub enum Error {
     NoSuchVariable {
         /// The entry point.
         kernel: String,
-        /// `storage binding` or `uniform`.
+        /// `storage binding`, `uniform`, `texture` or `sampler`.
         kind: &'static str,
         /// What was asked for.
         name: String,
@@ -53,6 +53,18 @@ pub enum Error {
         kernel: String,
         /// The variable.
         name: String,
+    },
+    /// A texture or sampler was not given.
+    #[error("{kind} `{name}` of kernel `{kernel}` is not bound: it takes a {ty}")]
+    NoResource {
+        /// The entry point.
+        kernel: String,
+        /// `texture` or `sampler`.
+        kind: &'static str,
+        /// The variable.
+        name: String,
+        /// Its WGSL type.
+        ty: String,
     },
     /// A uniform was not given a value.
     #[error("uniform `{name}` of kernel `{kernel}` has no value: it takes {}", counted(*bytes, "byte"))]
@@ -136,8 +148,8 @@ pub enum Error {
         /// Bytes of one.
         bytes: usize,
     },
-    /// WGSL cannot be compiled for this device.
-    #[error("device `{device}` runs no WGSL: give it kernels of its own")]
+    /// Shaders cannot be compiled for this device.
+    #[error("device `{device}` runs no shaders: give it kernels of its own")]
     NoWgsl {
         /// The device.
         device: String,

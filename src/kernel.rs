@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gmem_hal::{Kernel as DeviceKernel, NodeId};
-use gmem_wgpu::{Leaf, ScalarLeaf, WgpuKernel};
+use gmem_wgpu::{Leaf, ResourceKind, ScalarLeaf, Source, WgpuKernel};
 
 use crate::space::{Engine, Inner};
 use crate::{DeviceHandle, Error, Gmem, Launch};
@@ -11,7 +11,8 @@ use crate::{DeviceHandle, Error, Gmem, Launch};
 /// A storage binding of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StorageInfo {
-    /// The variable's name.
+    /// The variable's name. In GLSL and SPIR-V some have none: they are called by their block, or `b0_3` for set 0 and
+    /// binding 3 where no debug names are left.
     pub name: String,
     /// `@group`, `@binding`.
     pub slot: (u32, u32),
@@ -31,17 +32,30 @@ pub struct StorageInfo {
     pub writes: bool,
 }
 
-/// A uniform of a kernel.
+/// A uniform or immediate (push constant) of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UniformInfo {
     /// The variable's name.
     pub name: String,
-    /// `@group`, `@binding`.
-    pub slot: (u32, u32),
+    /// `@group`, `@binding`, which immediates do not have.
+    pub slot: Option<(u32, u32)>,
     /// Its size.
     pub bytes: u32,
     /// Its scalars in memory order, at the offsets of the WGSL layout.
     pub leaves: Vec<Leaf>,
+}
+
+/// A texture or sampler of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceInfo {
+    /// The variable's name.
+    pub name: String,
+    /// `@group`, `@binding`.
+    pub slot: (u32, u32),
+    /// Its WGSL type, such as `texture_2d<f32>`.
+    pub ty: String,
+    /// What may be bound to it.
+    pub kind: ResourceKind,
 }
 
 /// A compiled kernel of one device. Cheap to clone.
@@ -52,14 +66,15 @@ pub struct Kernel {
     pub(crate) device: Arc<dyn DeviceKernel>,
     pub(crate) storage: Arc<[StorageInfo]>,
     pub(crate) uniforms: Arc<[UniformInfo]>,
+    pub(crate) resources: Arc<[ResourceInfo]>,
     workgroup_size: [u32; 3],
 }
 
 impl Kernel {
-    pub(crate) fn from_wgsl(
+    pub(crate) fn from_source(
         gm: &Gmem,
         device: &DeviceHandle,
-        wgsl: &str,
+        source: Source<'_>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Self, Error> {
@@ -68,7 +83,7 @@ impl Kernel {
                 device: device.info().name.clone(),
             });
         };
-        let kernel = WgpuKernel::new(gpu, wgsl, entry, overrides)?;
+        let kernel = WgpuKernel::new(gpu, source, entry, overrides)?;
         let entry = kernel.entry();
         let storage = entry
             .storage
@@ -90,9 +105,19 @@ impl Kernel {
             .iter()
             .map(|v| UniformInfo {
                 name: v.name.clone(),
-                slot: (v.group, v.binding),
+                slot: v.slot(),
                 bytes: v.bytes,
                 leaves: v.leaves.clone(),
+            })
+            .collect();
+        let resources = entry
+            .resources
+            .iter()
+            .map(|r| ResourceInfo {
+                name: r.name.clone(),
+                slot: (r.group, r.binding),
+                ty: r.ty.clone(),
+                kind: r.kind,
             })
             .collect();
         let workgroup_size = entry.workgroup_size;
@@ -102,6 +127,7 @@ impl Kernel {
             device: kernel,
             storage,
             uniforms,
+            resources,
             workgroup_size,
         })
     }
@@ -131,6 +157,7 @@ impl Kernel {
             device: kernel,
             storage,
             uniforms: Arc::new([]),
+            resources: Arc::new([]),
             workgroup_size: [1; 3],
         }
     }
@@ -147,10 +174,16 @@ impl Kernel {
         &self.storage
     }
 
-    /// Its uniforms, in binding order.
+    /// Its uniforms, in binding order, then its immediates.
     #[must_use]
     pub fn uniforms(&self) -> &[UniformInfo] {
         &self.uniforms
+    }
+
+    /// Its textures and samplers, in binding order.
+    #[must_use]
+    pub fn resources(&self) -> &[ResourceInfo] {
+        &self.resources
     }
 
     /// Invocations in a workgroup, by dimension. Of a device's own kernel: one.

@@ -11,10 +11,10 @@ use std::task::{Context, Poll};
 use bytemuck::Pod;
 use gmem_hal::ByteRange;
 use gmem_runtime::{LaunchHandle, LaunchReport};
-use gmem_wgpu::ScalarLeaf;
+use gmem_wgpu::{Resource, ScalarLeaf, WgpuKernel, wgpu};
 
 use crate::space::Inner;
-use crate::{Error, Kernel, StorageInfo, Vector};
+use crate::{Error, Kernel, ResourceInfo, StorageInfo, Vector};
 
 /// The Rust type of what is bound.
 #[derive(Clone, Copy)]
@@ -147,6 +147,7 @@ pub struct Launch<'a> {
     bound: Vec<Option<ByteRange>>,
     values: Vec<Option<Vec<u8>>>,
     extra_values: Vec<Vec<u8>>,
+    resources: Vec<Option<Resource>>,
     mistake: Option<Error>,
     lent: PhantomData<&'a mut ()>,
 }
@@ -159,6 +160,7 @@ impl<'a> Launch<'a> {
             bound: vec![None; kernel.storage.len()],
             values: vec![None; kernel.uniforms.len()],
             extra_values: Vec::new(),
+            resources: vec![None; kernel.resources.len()],
             mistake: None,
             lent: PhantomData,
         };
@@ -206,7 +208,10 @@ impl<'a> Launch<'a> {
         let kernel = self.kernel;
         let i = find(
             name,
-            kernel.storage.iter().map(|s| (s.name.as_str(), s.slot)),
+            kernel
+                .storage
+                .iter()
+                .map(|s| (s.name.as_str(), Some(s.slot))),
         )
         .ok_or_else(|| {
             no_such(
@@ -271,12 +276,12 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
-    /// Gives a uniform its value: a `Pod` with the layout of the WGSL type.
+    /// Gives a uniform or an immediate (push constant) its value: a `Pod` with the layout of the WGSL type.
     pub fn uniform<T: Pod>(self, name: &str, value: &T) -> Self {
         self.uniform_bytes(name, bytemuck::bytes_of(value))
     }
 
-    /// Gives a uniform its bytes. They may fall short of the WGSL type's size by its trailing padding (less than 16 bytes).
+    /// Gives a uniform or an immediate its bytes. They may fall short of the WGSL type's size by its trailing padding (less than 16 bytes).
     pub fn uniform_bytes(mut self, name: &str, bytes: &[u8]) -> Self {
         let result = self.try_uniform(name, bytes);
         self.kept(result)
@@ -323,6 +328,40 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
+    /// Binds a texture of the device's own: made with [`WgpuDevice::wgpu`](crate::gpu::WgpuDevice::wgpu) of this kernel's
+    /// device, and held until the kernel's next launch with another one, or its end. What the kernel stores to it is
+    /// there when the launch is over; nobody else uses it meanwhile.
+    pub fn texture(self, name: &str, view: &wgpu::TextureView) -> Self {
+        self.resource("texture", name, Resource::Texture(view.clone()))
+    }
+
+    /// Binds a sampler of the device's own: see [`Launch::texture`].
+    pub fn sampler(self, name: &str, sampler: &wgpu::Sampler) -> Self {
+        self.resource("sampler", name, Resource::Sampler(sampler.clone()))
+    }
+
+    fn resource(mut self, kind: &'static str, name: &str, resource: Resource) -> Self {
+        let kernel = self.kernel;
+        let infos = kernel.resources.iter();
+        let fits = |info: &&ResourceInfo| resource.fits(info.kind);
+        let found = find(name, infos.clone().map(|r| (r.name.as_str(), Some(r.slot))));
+        let result = match found.filter(|&i| fits(&&kernel.resources[i])) {
+            None => {
+                let available = infos.filter(fits).map(|r| r.name.as_str());
+                Err(no_such(kernel, kind, name, available))
+            }
+            Some(i) if self.resources[i].is_some() => Err(Error::BoundTwice {
+                kernel: kernel.name().to_owned(),
+                name: kernel.resources[i].name.clone(),
+            }),
+            Some(i) => {
+                self.resources[i] = Some(resource);
+                Ok(())
+            }
+        };
+        self.kept(result)
+    }
+
     /// Gives a device's own kernel its next value (they have no names there).
     pub fn value<T: Pod>(mut self, value: &T) -> Self {
         self.extra_values.push(bytemuck::bytes_of(value).to_vec());
@@ -354,8 +393,17 @@ impl<'a> Launch<'a> {
             })?);
         }
         values.extend(self.extra_values);
+        let mut resources = Vec::with_capacity(self.resources.len());
+        for (resource, info) in self.resources.into_iter().zip(&*kernel.resources) {
+            resources.push(resource.ok_or_else(|| Error::NoResource {
+                kernel: kernel.name().to_owned(),
+                kind: info.kind.noun(),
+                name: info.name.clone(),
+                ty: info.ty.clone(),
+            })?);
+        }
         let launch = gmem_hal::Launch {
-            kernel: Arc::clone(&kernel.device),
+            kernel: with_resources(kernel, resources),
             bound,
             values,
             grid: self.grid,
@@ -422,13 +470,23 @@ fn within_ids(kernel: &Kernel, grid: [u64; 3]) -> Result<(), Error> {
     }
 }
 
+/// The device's kernel with its textures and samplers, if it has any.
+fn with_resources(kernel: &Kernel, resources: Vec<Resource>) -> Arc<dyn gmem_hal::Kernel> {
+    match kernel.device.as_any().downcast_ref::<WgpuKernel>() {
+        Some(gpu) if !resources.is_empty() => gpu.with_resources(resources),
+        _ => Arc::clone(&kernel.device),
+    }
+}
+
+/// `@group` and `@binding`, of what has them.
+type Slot = Option<(u32, u32)>;
+
 /// The index of a variable, by name or as `GROUP.BINDING`.
-fn find<'n>(name: &str, variables: impl Iterator<Item = (&'n str, (u32, u32))>) -> Option<usize> {
+fn find<'n>(name: &str, mut variables: impl Iterator<Item = (&'n str, Slot)>) -> Option<usize> {
     let slot = name
         .split_once('.')
         .and_then(|(g, b)| Some((g.parse().ok()?, b.parse().ok()?)));
-    let mut variables = variables;
-    variables.position(|(n, s)| n == name || Some(s) == slot)
+    variables.position(|(n, s)| n == name || (slot.is_some() && s == slot))
 }
 
 fn no_such<'n>(

@@ -1,6 +1,6 @@
 //! One address space for the CPU and any GPU.
 //!
-//! Allocate once, fill by plain CPU stores, launch unmodified WGSL on a real GPU, even over many times its memory,
+//! Allocate once, fill by plain CPU stores, launch unmodified WGSL, SPIR-V or GLSL on a real GPU, even over many times its memory,
 //! and read the results by plain loads:
 //!
 //! ```no_run
@@ -21,7 +21,7 @@
 //!
 //! - [`Gmem`] is the address space; [`Builder`] says which device, how much of its memory, which page size and policy;
 //! - [`Vector`] is typed memory in it that derefs to a slice; [`Gmem::malloc`] and friends are the raw form;
-//! - [`Kernel`] is compiled WGSL, [`Launch`] binds memory to its variables; a launch is a future, or blocks;
+//! - [`Kernel`] is a compiled shader ([`Source`]), [`Launch`] binds memory to its variables; a launch is a future, or blocks;
 //! - [`Gmem::attach`] takes any device that implements [`hal::Device`]: a page-table and copy engine, no memory management.
 //!
 //! Safe code cannot see a data race: a launch borrows what it uses, and where its handle was leaked a view waits for it.
@@ -48,7 +48,8 @@ pub use gmem_runtime::replay;
 pub use gmem_runtime::{Counts, LaunchReport, NodeSet, PageReport, Placement};
 pub use gmem_sim as sim;
 pub use gmem_wgpu as gpu;
-pub use kernel::{Kernel, StorageInfo, UniformInfo};
+pub use gmem_wgpu::Source;
+pub use kernel::{Kernel, ResourceInfo, StorageInfo, UniformInfo};
 pub use launch::{Binding, Launch, Running};
 pub use space::{DeviceHandle, Gmem};
 pub use stats::Stats;

@@ -9,7 +9,7 @@ use gmem_host::Opened;
 use gmem_runtime::policy::{PolicyKind, build};
 use gmem_runtime::{AddressSpace, Heap, PageReport, Placement};
 use gmem_sim::SimDevice;
-use gmem_wgpu::WgpuDevice;
+use gmem_wgpu::{Source, WgpuDevice};
 
 use crate::{Builder, Error, Kernel, Stats, Vector};
 
@@ -205,27 +205,41 @@ impl Gmem {
         Vector::new(self, len)
     }
 
-    /// Compiles WGSL for the first device; the source has one compute entry point.
+    /// Compiles a shader for the first device; it has one compute entry point. A text alone is WGSL, [`Source`] takes
+    /// SPIR-V and GLSL as well:
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let gm = gmem::Gmem::new()?;
+    /// let triple = gm.kernel(
+    ///     "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+    ///      @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { x[id.x] *= 3u; }",
+    /// )?;
+    /// let blur = gm.kernel(gmem::Source::spirv(std::fs::read("blur.spv")?))?;
+    /// let sum = gm.kernel(gmem::Source::glsl(std::fs::read_to_string("sum.comp")?))?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// What is wrong with the source, with the line.
-    pub fn kernel(&self, wgsl: &str) -> Result<Kernel, Error> {
-        self.kernel_on(&self.device(0)?, wgsl, None, &[])
+    pub fn kernel<'a>(&self, source: impl Into<Source<'a>>) -> Result<Kernel, Error> {
+        self.kernel_on(&self.device(0)?, source, None, &[])
     }
 
-    /// Compiles an entry point of some WGSL for a device, with values for its `override`s.
+    /// Compiles an entry point of a shader for a device (the only one when `entry` is `None`), with values for its
+    /// `override`s: specialisation constants, in SPIR-V and GLSL, by name or id.
     ///
     /// # Errors
-    /// What is wrong with the source, or that the device runs no WGSL or is another space's.
-    pub fn kernel_on(
+    /// What is wrong with the source, or that the device runs no shaders or is another space's.
+    pub fn kernel_on<'a>(
         &self,
         device: &DeviceHandle,
-        wgsl: &str,
+        source: impl Into<Source<'a>>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Kernel, Error> {
         device.check_space(&self.inner)?;
-        Kernel::from_wgsl(self, device, wgsl, entry, overrides)
+        Kernel::from_source(self, device, source.into(), entry, overrides)
     }
 
     /// Takes a kernel that a device made itself (a closure of the simulated one).

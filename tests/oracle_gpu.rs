@@ -243,7 +243,7 @@ impl<'a> World<'a> {
         let groups = grid[0] * grid[1];
         if !self.kernels.contains_key(&kind) {
             self.kernels
-                .insert(kind, self.gm.kernel(&kind.source()).expect("it compiles"));
+                .insert(kind, self.gm.kernel(kind.source()).expect("it compiles"));
         }
         // What is written is taken out, and so is something that nothing binds: for the CPU, meanwhile.
         let uses = kind.bindings();

@@ -3,11 +3,13 @@
 use naga::valid::ValidationError;
 use naga::{Span, WithSpan};
 
+use crate::front::guard::caught;
+
 /// Why a kernel cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShaderError {
-    /// The text is not WGSL.
+    /// The shader cannot be parsed in its language.
     #[error("{}", located(*line, message, report))]
     Parse {
         /// The line of the mistake, from 1 (0 when unknown).
@@ -17,7 +19,7 @@ pub enum ShaderError {
         /// The compiler's report with the source around the mistake.
         report: String,
     },
-    /// The text is WGSL, but breaks one of its rules.
+    /// The shader can be parsed, but breaks one of its language's rules.
     #[error("{}", located(*line, message, report))]
     Invalid {
         /// The line of the mistake, from 1 (0 when unknown).
@@ -52,7 +54,7 @@ pub enum ShaderError {
         available: Vec<String>,
     },
     /// A construct that the rewriter does not translate.
-    #[error("line {line}: {construct} is not supported")]
+    #[error("{}", located(*line, &format!("{construct} is not supported"), ""))]
     Unsupported {
         /// What it is, in words.
         construct: String,
@@ -71,7 +73,7 @@ pub enum ShaderError {
 }
 
 impl ShaderError {
-    pub(crate) fn parse(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
+    pub(crate) fn wgsl(error: &naga::front::wgsl::ParseError, source: &str) -> Self {
         Self::Parse {
             line: error.location(source).map_or(0, |l| l.line_number),
             message: error.message().to_owned(),
@@ -79,7 +81,9 @@ impl ShaderError {
         }
     }
 
-    pub(crate) fn invalid(error: &WithSpan<ValidationError>, source: &str) -> Self {
+    /// `shown` is whether the source around the mistake can be shown.
+    pub(crate) fn invalid(error: &WithSpan<ValidationError>, source: &str, shown: bool) -> Self {
+        let report = || caught(|| error.emit_to_string(source)).unwrap_or_default();
         Self::Invalid {
             // The whole function is marked too: the narrowest mark is the mistake.
             line: error
@@ -88,7 +92,8 @@ impl ShaderError {
                 .min_by_key(|(len, _)| *len)
                 .map_or(0, |(_, span)| line(span, source)),
             message: chain(error.as_inner()),
-            report: error.emit_to_string(source),
+            // naga's report fails where a position is outside of the source.
+            report: if shown { report() } else { String::new() },
         }
     }
 
@@ -120,7 +125,7 @@ fn located(line: u32, message: &str, report: &str) -> String {
 /// The line a span starts on, from 1; 0 for an undefined span.
 pub(crate) fn line(span: Span, source: &str) -> u32 {
     match span.to_range() {
-        Some(range) if range.start <= source.len() => span.location(source).line_number,
+        Some(range) if source.is_char_boundary(range.start) => span.location(source).line_number,
         _ => 0,
     }
 }

@@ -1,8 +1,9 @@
-//! WGSL for gmem: parse a kernel, find out what it touches, and rewrite it so that its storage accesses go through
+//! Shaders for gmem: parse a kernel, find out what it touches, and rewrite it so that its storage accesses go through
 //! software translation.
 //!
+//! - [`Source`] is a shader in WGSL, SPIR-V or GLSL;
 //! - [`Program`] is a parsed shader, [`Entry`] one of its compute entry points with its bindings ([`StorageBinding`],
-//!   [`ValueBinding`]) and its [`Analysis`];
+//!   [`ValueBinding`], [`ResourceBinding`]) and its [`Analysis`];
 //! - [`Entry::rewrite`] makes the module that a backend compiles, for a [`Variant`]: the kernel itself or a probe of
 //!   the addresses it touches, each binding *slid* or *paged*;
 //! - [`Params`], [`Slot`] and the constants beside them are the interface of a rewritten kernel.
@@ -13,18 +14,24 @@
 
 mod analysis;
 mod error;
+mod front;
+mod immediate;
 mod program;
 mod reflect;
+mod resource;
 mod rewrite;
 mod variant;
 
 pub use analysis::{
-    AccessKind, Analysis, BindingFootprint, BindingUse, Footprint, FunctionRef, Site, WorkgroupBox,
+    AccessKind, Analysis, BindingFootprint, BindingUse, Footprint, FunctionRef, Hazard,
+    HazardClass, Origin, Site, Wait, WorkgroupBox,
 };
 pub use error::ShaderError;
+pub use front::{Language, Source, panics_are_errors};
 pub use naga;
 pub use program::{Entry, Program, Rewritten};
-pub use reflect::{Leaf, RuntimeArray, ScalarLeaf, StorageBinding, ValueBinding};
+pub use reflect::{Leaf, RuntimeArray, ScalarLeaf, StorageBinding, ValueBinding, ValueKind};
+pub use resource::{ResourceBinding, ResourceKind, Texel, TextureShape};
 pub use variant::{
     ENTRY_FLAGS, ENTRY_VALID, ENTRY_WINDOW_SHIFT, ENTRY_WRITABLE, GUARD_WORDS, How, Mode,
     PagedParams, Params, READ_GUARD, REPORT_HEADER_WORDS, SlidParams, Slot, SlotKind, Variant,

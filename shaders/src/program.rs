@@ -5,18 +5,22 @@ use std::sync::Arc;
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::{PipelineConstantError, process_overrides};
 use naga::proc::Layouter;
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::ModuleInfo;
 use naga::{
     AddressSpace, Handle, Module, Override, Scalar, ScalarKind, ShaderStage, Type, TypeInner,
 };
 
 use crate::analysis::Analysis;
 use crate::error::{ShaderError, chain};
-use crate::reflect::{self, RuntimeArray, StorageBinding, ValueBinding};
+use crate::front::guard::{caught, deep};
+use crate::front::{self, Read, Source};
+use crate::immediate;
+use crate::reflect::{self, RuntimeArray, StorageBinding, ValueBinding, ValueKind};
+use crate::resource::{self, ResourceBinding};
 use crate::rewrite;
 use crate::variant::{Slot, Variant};
 
-/// A WGSL shader, parsed and validated.
+/// A shader, parsed and validated.
 pub struct Program {
     source: Arc<str>,
     module: Module,
@@ -37,8 +41,10 @@ pub struct Entry {
     pub workgroup_size: [u32; 3],
     /// The storage it uses, itself or through functions, by group and binding.
     pub storage: Vec<StorageBinding>,
-    /// The uniforms it uses, by group and binding.
+    /// The uniforms it uses, by group and binding, then its immediates.
     pub values: Vec<ValueBinding>,
+    /// The textures and samplers it uses, by group and binding.
+    pub resources: Vec<ResourceBinding>,
     /// What it touches.
     pub analysis: Analysis,
     pub(crate) source: Arc<str>,
@@ -55,6 +61,10 @@ pub struct Rewritten {
     pub slots: Vec<Slot>,
     /// The binding number in group 1 of each of [`Entry::values`].
     pub values: Vec<u32>,
+    /// The binding number in group 1 of each of [`Entry::resources`].
+    pub resources: Vec<u32>,
+    /// Storage buffers that it binds: the slots that are not the parameters, and the values that are bound as storage.
+    pub storage_buffers: u32,
     /// Invocations of a workgroup.
     pub workgroup_size: [u32; 3],
 }
@@ -63,19 +73,23 @@ impl Program {
     /// Parses and validates a shader.
     ///
     /// # Errors
-    /// [`ShaderError::Parse`] and [`ShaderError::Invalid`], with the line.
-    pub fn from_wgsl(source: &str) -> Result<Self, ShaderError> {
-        let text = without_enable_subgroups(source);
-        let module =
-            naga::front::wgsl::parse_str(&text).map_err(|e| ShaderError::parse(&e, source))?;
-        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
-            .validate(&module)
-            .map_err(|e| ShaderError::invalid(&e, source))?;
+    /// [`ShaderError::Parse`] and [`ShaderError::Invalid`], with the line where there is one, and
+    /// [`ShaderError::Unsupported`] for what cannot be read.
+    pub fn parse<'a>(source: impl Into<Source<'a>>) -> Result<Self, ShaderError> {
+        let Read { module, info, text } = front::read(&source.into())?;
         Ok(Self {
-            source: source.into(),
+            source: text,
             module,
             info,
         })
+    }
+
+    /// Parses and validates WGSL.
+    ///
+    /// # Errors
+    /// As [`Program::parse`].
+    pub fn from_wgsl(source: &str) -> Result<Self, ShaderError> {
+        Self::parse(source)
     }
 
     /// The names of the compute entry points.
@@ -93,7 +107,7 @@ impl Program {
     ///
     /// # Errors
     /// [`ShaderError::NoEntryPoint`], [`ShaderError::Override`], or [`ShaderError::Unsupported`] for what it uses
-    /// besides storage and uniforms.
+    /// besides storage, values, textures and samplers.
     pub fn entry(
         &self,
         name: Option<&str>,
@@ -112,13 +126,30 @@ impl Program {
             });
         };
         let constants = self.constants(overrides)?;
-        let (module, info) = process_overrides(
-            &self.module,
-            &self.info,
-            Some((ShaderStage::Compute, chosen)),
-            &constants,
-        )
-        .map_err(|e| match e {
+        deep(|| {
+            let (module, info) = self.resolved(chosen, &constants)?;
+            let entry_index = module
+                .entry_points
+                .iter()
+                .position(|e| e.stage == ShaderStage::Compute && e.name == chosen)
+                .ok_or_else(|| ShaderError::Internal("the entry point vanished".to_owned()))?;
+            reflect_entry(module, info, entry_index, &self.source)
+        })
+    }
+
+    /// The module with the values of its constants, for an entry point.
+    fn resolved(
+        &self,
+        entry: &str,
+        constants: &PipelineConstants,
+    ) -> Result<(Module, ModuleInfo), ShaderError> {
+        let entry = Some((ShaderStage::Compute, entry));
+        let resolved = caught(|| {
+            process_overrides(&self.module, &self.info, entry, constants)
+                .map(|(module, info)| (module.into_owned(), info.into_owned()))
+                .map_err(Box::new)
+        })?;
+        resolved.map_err(|e| match *e {
             PipelineConstantError::MissingValue(key) => {
                 // An `@id` stands for its constant's name.
                 let declared = self.declared(&key).and_then(|o| o.name.clone());
@@ -128,14 +159,7 @@ impl Program {
                 )
             }
             e => self.override_error(None, &chain(&e)),
-        })?;
-        let (module, info) = (module.into_owned(), info.into_owned());
-        let entry_index = module
-            .entry_points
-            .iter()
-            .position(|e| e.stage == ShaderStage::Compute && e.name == chosen)
-            .ok_or_else(|| ShaderError::Internal("the entry point vanished".to_owned()))?;
-        reflect_entry(module, info, entry_index, &self.source)
+        })
     }
 }
 
@@ -206,7 +230,23 @@ impl Entry {
     /// [`ShaderError::Unsupported`] for what it uses that cannot be translated (in a probe more than in a run),
     /// [`ShaderError::Variant`] for a variant that does not fit.
     pub fn rewrite(&self, variant: &Variant) -> Result<Rewritten, ShaderError> {
-        rewrite::rewrite(self, variant)
+        self.rewrite_within(variant, u32::MAX)
+    }
+
+    /// As [`Entry::rewrite`], for a device whose shaders bind at most `most` storage buffers: where the best translation
+    /// binds more, bindings share views of the windows. Whether that was enough, [`Rewritten::storage_buffers`] says.
+    ///
+    /// # Errors
+    /// As [`Entry::rewrite`].
+    pub fn rewrite_within(&self, variant: &Variant, most: u32) -> Result<Rewritten, ShaderError> {
+        deep(|| rewrite::rewrite(self, variant, most))
+    }
+
+    /// What positions in [`Entry::module`] are positions in: the source, or of SPIR-V as many empty lines as the
+    /// source had that it was made from (none if it does not say).
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.source
     }
 }
 
@@ -223,6 +263,7 @@ fn reflect_entry(
     let uses = info.get_entry_point(entry_index);
     let mut storage = Vec::new();
     let mut values = Vec::new();
+    let mut resources = Vec::new();
     for (global, var) in module.global_variables.iter() {
         if uses[global].is_empty() {
             continue;
@@ -232,6 +273,10 @@ fn reflect_entry(
         let (group, binding) = var.binding.map_or((0, 0), |b| (b.group, b.binding));
         match var.space {
             AddressSpace::Storage { .. } => {
+                if matches!(module.types[var.ty].inner, TypeInner::BindingArray { .. }) {
+                    let what = format!("the array of bindings `{name}`");
+                    return Err(ShaderError::unsupported(what, span, source));
+                }
                 let runtime = runtime_array(&module, var.ty);
                 let element = match module.types[var.ty].inner {
                     TypeInner::Array { base, .. } => base,
@@ -252,21 +297,30 @@ fn reflect_entry(
                     atomics: false,
                 });
             }
-            AddressSpace::Uniform => values.push(ValueBinding {
+            AddressSpace::Uniform | AddressSpace::Immediate => values.push(ValueBinding {
                 global,
                 name,
                 group,
                 binding,
+                kind: match var.space {
+                    AddressSpace::Immediate => immediate::kind_of(&module, global),
+                    _ => ValueKind::Uniform,
+                },
                 bytes: layouter[var.ty].size,
                 leaves: reflect::leaves(&module, var.ty),
             }),
             AddressSpace::Private | AddressSpace::WorkGroup | AddressSpace::Function => {}
             AddressSpace::Handle => {
-                return Err(ShaderError::unsupported(
-                    format!("the texture, sampler or acceleration structure `{name}`"),
-                    span,
-                    source,
-                ));
+                let kind = resource::kind_of(&module, uses, global)
+                    .map_err(|construct| ShaderError::unsupported(construct, span, source))?;
+                resources.push(ResourceBinding {
+                    global,
+                    name,
+                    group,
+                    binding,
+                    ty: resource::type_name(&module, var.ty),
+                    kind,
+                });
             }
             _ => {
                 return Err(ShaderError::unsupported(
@@ -278,7 +332,8 @@ fn reflect_entry(
         }
     }
     storage.sort_by_key(|s| (s.group, s.binding));
-    values.sort_by_key(|v| (v.group, v.binding));
+    values.sort_by_key(|v| (v.slot().is_none(), v.group, v.binding));
+    resources.sort_by_key(|r| (r.group, r.binding));
     let storage_globals: Vec<_> = storage.iter().map(|s| s.global).collect();
     let value_globals: Vec<_> = values.iter().map(|v| v.global).collect();
     let analysis = Analysis::new(
@@ -301,6 +356,7 @@ fn reflect_entry(
         entry_index,
         storage,
         values,
+        resources,
         analysis,
         source: Arc::clone(source),
         module,
@@ -325,69 +381,5 @@ pub(crate) fn runtime_array(module: &Module, ty: Handle<Type>) -> Option<Runtime
             })
         }
         _ => None,
-    }
-}
-
-/// Blanks `enable subgroups;`, which naga refuses although it knows the operations. Positions stay as they are.
-fn without_enable_subgroups(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    // Directives come first: skip blanks and comments, look at each `enable`, stop at anything else.
-    loop {
-        let skipped = leading_blanks(rest);
-        out.push_str(&rest[..skipped]);
-        rest = &rest[skipped..];
-        let Some(end) = rest.find(';').map(|i| i + 1) else {
-            break;
-        };
-        let directive = &rest[..end];
-        if !["enable", "requires", "diagnostic"]
-            .iter()
-            .any(|word| directive.starts_with(word))
-        {
-            break;
-        }
-        let names = directive.trim_start_matches("enable").trim_end_matches(';');
-        if directive.starts_with("enable") && names.split(',').any(|n| n.trim() == "subgroups") {
-            let others: Vec<&str> = names
-                .split(',')
-                .map(str::trim)
-                .filter(|n| *n != "subgroups" && !n.is_empty())
-                .collect();
-            let kept = if others.is_empty() {
-                String::new()
-            } else {
-                format!("enable {};", others.join(","))
-            };
-            let blanks: String = directive
-                .chars()
-                .skip(kept.len())
-                .map(|c| if c == '\n' { '\n' } else { ' ' })
-                .collect();
-            out.push_str(&kept);
-            out.push_str(&blanks);
-        } else {
-            out.push_str(directive);
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Bytes of white space and comments at the start.
-fn leading_blanks(text: &str) -> usize {
-    let mut at = 0;
-    loop {
-        let rest = &text[at..];
-        let trimmed = rest.trim_start();
-        at += rest.len() - trimmed.len();
-        if trimmed.starts_with("//") {
-            at += trimmed.find('\n').unwrap_or(trimmed.len());
-        } else if trimmed.starts_with("/*") {
-            at += trimmed.find("*/").map_or(trimmed.len(), |i| i + 2);
-        } else {
-            return at;
-        }
     }
 }

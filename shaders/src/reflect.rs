@@ -40,6 +40,16 @@ impl StorageBinding {
             u32::try_from(elements).unwrap_or(u32::MAX)
         })
     }
+
+    /// Words that hold all elements when `bytes` are bound. Of a word that ends behind them only an element of less than
+    /// a word counts.
+    #[must_use]
+    pub fn words(&self, bytes: u64) -> u64 {
+        match self.runtime {
+            Some(array) if !array.stride.is_multiple_of(4) => bytes.div_ceil(4),
+            _ => bytes / 4,
+        }
+    }
 }
 
 /// A runtime-sized array inside a binding.
@@ -62,21 +72,46 @@ pub enum ScalarLeaf {
     U32,
 }
 
-/// A `var<uniform>` that an entry point uses.
+/// A `var<uniform>` or `var<immediate>` that an entry point uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueBinding {
     /// The variable in [`Entry::module`](crate::Entry::module).
     pub global: Handle<naga::GlobalVariable>,
     /// Its name.
     pub name: String,
-    /// `@group`.
+    /// `@group`; 0 of an immediate.
     pub group: u32,
-    /// `@binding`.
+    /// `@binding`; 0 of an immediate.
     pub binding: u32,
+    /// Which of the two it is.
+    pub kind: ValueKind,
     /// Its size.
     pub bytes: u32,
     /// Its scalars, in memory order.
     pub leaves: Vec<Leaf>,
+}
+
+/// How a value is declared, and bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValueKind {
+    /// `var<uniform>`.
+    Uniform,
+    /// `var<immediate>`, a push constant.
+    Immediate {
+        /// Whether its layout is one that a uniform buffer may have: else it is bound as read-only storage.
+        uniform: bool,
+    },
+}
+
+impl ValueBinding {
+    /// `@group` and `@binding`, which immediates do not have.
+    #[must_use]
+    pub const fn slot(&self) -> Option<(u32, u32)> {
+        match self.kind {
+            ValueKind::Uniform => Some((self.group, self.binding)),
+            ValueKind::Immediate { .. } => None,
+        }
+    }
 }
 
 /// A scalar inside a host-shareable type.

@@ -16,7 +16,7 @@ pub fn counted(count: impl Into<u128>, noun: &str) -> String {
     let vowel_before = |stem: &str| stem.ends_with(['a', 'e', 'i', 'o', 'u']);
     match noun.strip_suffix('y') {
         Some(stem) if !vowel_before(stem) => format!("{count} {stem}ies"),
-        _ if noun.ends_with('s') => format!("{count} {noun}es"),
+        _ if noun.ends_with('s') || noun.ends_with("ch") => format!("{count} {noun}es"),
         _ => format!("{count} {noun}s"),
     }
 }
@@ -33,6 +33,7 @@ mod tests {
             (2, "byte", "2 bytes"),
             (1, "pass", "1 pass"),
             (7, "pass", "7 passes"),
+            (2, "launch", "2 launches"),
             (1, "entry", "1 entry"),
             (3, "entry", "3 entries"),
             (2, "key", "2 keys"),

@@ -9,7 +9,7 @@ use gmem_shaders::naga::{Module, Span, WithSpan};
 use gmem_shaders::{Entry, How, Mode, Variant};
 
 /// What naga calls it, what a person does, and how the source spells it, where naga knows no place.
-const ABILITIES: [(Capabilities, &str, &[&str]); 10] = [
+const ABILITIES: [(Capabilities, &str, &[&str]); 14] = [
     (
         Capabilities::SHADER_FLOAT16,
         "16-bit floats (f16)",
@@ -27,7 +27,8 @@ const ABILITIES: [(Capabilities, &str, &[&str]); 10] = [
         &["i64", "u64", "li", "lu"],
     ),
     (
-        Capabilities::SHADER_INT64_ATOMIC_MIN_MAX,
+        // Either has what both have.
+        Capabilities::SHADER_INT64_ATOMIC_MIN_MAX.union(Capabilities::SHADER_INT64_ATOMIC_ALL_OPS),
         "64-bit atomics",
         &["i64", "u64"],
     ),
@@ -56,6 +57,33 @@ const ABILITIES: [(Capabilities, &str, &[&str]); 10] = [
         "subgroup operations",
         &["subgroup_size", "subgroup_invocation_id"],
     ),
+    (
+        Capabilities::TEXTURE_INT64_ATOMIC,
+        "64-bit atomics on textures",
+        &["r64uint"],
+    ),
+    (
+        Capabilities::TEXTURE_ATOMIC,
+        "atomics on textures",
+        &["r32uint", "r32sint"],
+    ),
+    (
+        Capabilities::STORAGE_TEXTURE_16BIT_NORM_FORMATS,
+        "storage textures of normalised 16-bit values",
+        &[
+            "r16unorm",
+            "r16snorm",
+            "rg16unorm",
+            "rg16snorm",
+            "rgba16unorm",
+            "rgba16snorm",
+        ],
+    ),
+    (
+        Capabilities::CUBE_ARRAY_TEXTURES,
+        "arrays of cube textures",
+        &["texture_cube_array", "texture_depth_cube_array"],
+    ),
 ];
 
 /// What a device has of it.
@@ -82,6 +110,15 @@ impl Abilities {
         feature(&mut has, C::SHADER_FLOAT32_ATOMIC, F::SHADER_FLOAT32_ATOMIC);
         feature(&mut has, C::SUBGROUP, F::SUBGROUP | F::SUBGROUP_VERTEX);
         feature(&mut has, C::SUBGROUP_BARRIER, F::SUBGROUP_BARRIER);
+        feature(&mut has, C::TEXTURE_ATOMIC, F::TEXTURE_ATOMIC);
+        feature(&mut has, C::TEXTURE_INT64_ATOMIC, F::TEXTURE_INT64_ATOMIC);
+        feature(
+            &mut has,
+            C::STORAGE_TEXTURE_16BIT_NORM_FORMATS,
+            F::TEXTURE_FORMAT_16BIT_NORM,
+        );
+        let cubes = downlevel.contains(wgpu::DownlevelFlags::CUBE_ARRAY_TEXTURES);
+        has.set(C::CUBE_ARRAY_TEXTURES, cubes);
         let packed = downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32);
         has.set(C::SHADER_FLOAT16_IN_FLOAT32, packed);
         Self(has)
@@ -91,16 +128,20 @@ impl Abilities {
     pub(crate) fn missing(self, entry: &Entry, source: &str) -> Option<String> {
         let mut module = entry.module.clone();
         compact(&mut module, KeepUnused::No);
+        if let Some(line) = self.wide_floats(&module, entry, source) {
+            return Some(line);
+        }
         // Most kernels ask for nothing, and that is known at once.
         without(&module, Capabilities::all() - self.0)?;
         ABILITIES
             .iter()
-            .filter(|(capability, ..)| !self.0.contains(*capability))
-            .find_map(|(capability, name, words)| {
-                let spans = without(&module, *capability)?;
+            .map(|(capability, name, words)| (*capability - self.0, name, words))
+            .filter(|(missing, ..)| !missing.is_empty())
+            .find_map(|(missing, name, words)| {
+                let spans = without(&module, missing)?;
                 // What only the untranslated kernel has is no obstacle; what cannot be translated is told elsewhere, later.
                 if let Ok(rewritten) = entry.rewrite(&plainest(entry)) {
-                    without(&rewritten.module, *capability)?;
+                    without(&rewritten.module, missing)?;
                 }
                 Some(match line(&spans, words, source) {
                     Some(line) => {
@@ -109,6 +150,23 @@ impl Abilities {
                     None => format!("it uses {name}, which the device does not have"),
                 })
             })
+    }
+}
+
+impl Abilities {
+    /// A stored `f64` is put together out of words as an integer: the one thing that translation itself asks for.
+    fn wide_floats(self, module: &Module, entry: &Entry, source: &str) -> Option<String> {
+        let (int, float) = (Capabilities::SHADER_INT64, Capabilities::FLOAT64);
+        if self.0.contains(int) || !self.0.contains(float) {
+            return None;
+        }
+        let spans = without(module, float)?;
+        without(&entry.rewrite(&plainest(entry)).ok()?.module, int)?;
+        let what = "64-bit floats in storage, for which the device would need 64-bit integers too";
+        Some(match line(&spans, &["f64", "lf"], source) {
+            Some(line) => format!("line {line} uses {what}"),
+            None => format!("it uses {what}"),
+        })
     }
 }
 
@@ -222,6 +280,105 @@ mod tests {
             );
             let all = Abilities::of(wgpu::Features::all(), wgpu::DownlevelFlags::all());
             assert_eq!(missing(all, &source), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn stored_values_need_what_their_types_need() {
+        for (element, one, name, capability) in [
+            ("f16", "1.0h", "f16", Capabilities::SHADER_FLOAT16),
+            ("u64", "1lu", "u64", Capabilities::SHADER_INT64),
+            ("f64", "1.0lf", "f64", Capabilities::FLOAT64),
+            (
+                "f64",
+                "1.0lf",
+                "64-bit integers too",
+                Capabilities::SHADER_INT64,
+            ),
+        ] {
+            let source = format!(
+                "enable f16;
+@group(0) @binding(0)
+var<storage, read_write> a: array<{element}>;
+@compute @workgroup_size(1) fn main() {{
+    a[0] = {one};
+}}"
+            );
+            let told = missing(Abilities(Capabilities::all() - capability), &source);
+            let told = told.unwrap_or_else(|| panic!("{element}"));
+            let placed = told.starts_with("line 5 uses ") || told.starts_with("line 3 uses ");
+            assert!(placed && told.contains(name), "{element}: {told}");
+            assert_eq!(missing(Abilities(Capabilities::all()), &source), None);
+        }
+        for (element, operation, name, capability) in [
+            (
+                "u64",
+                "atomicMax(&a[0], 1lu)",
+                "64-bit atomics",
+                Capabilities::SHADER_INT64_ATOMIC_MIN_MAX
+                    | Capabilities::SHADER_INT64_ATOMIC_ALL_OPS,
+            ),
+            (
+                "i64",
+                "_ = atomicAdd(&a[0], 1li)",
+                "64-bit atomics",
+                Capabilities::SHADER_INT64_ATOMIC_ALL_OPS,
+            ),
+            (
+                "f32",
+                "atomicAdd(&a[0], 1.0)",
+                "atomic floats",
+                Capabilities::SHADER_FLOAT32_ATOMIC,
+            ),
+        ] {
+            let source = format!(
+                "@group(0) @binding(0)
+var<storage, read_write> a: array<atomic<{element}>>;
+@compute @workgroup_size(1) fn main() {{
+    {operation};
+}}"
+            );
+            let told = missing(Abilities(Capabilities::all() - capability), &source);
+            let told = told.unwrap_or_else(|| panic!("{operation}"));
+            let placed = told.starts_with("line 4 uses ") || told.starts_with("line 2 uses ");
+            assert!(placed && told.contains(name), "{operation}: {told}");
+        }
+    }
+
+    #[test]
+    fn textures_that_a_device_has_not_are_named() {
+        for (texture, body, name, capability) in [
+            (
+                "texture_storage_2d<r32uint, atomic>",
+                "textureAtomicMax(t, vec2<i32>(0), 1u)",
+                "atomics on textures",
+                Capabilities::TEXTURE_ATOMIC,
+            ),
+            (
+                "texture_storage_2d<rg16unorm, write>",
+                "textureStore(t, vec2<i32>(0), vec4<f32>(1.0))",
+                "normalised 16-bit values",
+                Capabilities::STORAGE_TEXTURE_16BIT_NORM_FORMATS,
+            ),
+            (
+                "texture_cube_array<f32>",
+                "a[0] = textureNumLayers(t)",
+                "arrays of cube textures",
+                Capabilities::CUBE_ARRAY_TEXTURES,
+            ),
+        ] {
+            let source = format!(
+                "@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+@group(0) @binding(1) var t: {texture};
+@compute @workgroup_size(1) fn main() {{
+    {body};
+}}"
+            );
+            let told = missing(Abilities(Capabilities::all() - capability), &source);
+            let told = told.unwrap_or_else(|| panic!("{texture}"));
+            let placed = told.starts_with("line 4 uses ") || told.starts_with("line 2 uses ");
+            assert!(placed && told.contains(name), "{texture}: {told}");
+            assert_eq!(missing(Abilities(Capabilities::all()), &source), None);
         }
     }
 

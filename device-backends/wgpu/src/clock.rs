@@ -20,6 +20,7 @@ use crate::gpu::{Gpu, Mapping};
 const BYTES: u64 = 16;
 
 /// What a submission is, in a trace.
+#[derive(Clone)]
 pub(crate) struct Label {
     pub(crate) kernel: Arc<str>,
     pub(crate) probe: bool,

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use gmem_hal::trace::Tracer;
 use gmem_hal::{
@@ -28,6 +29,9 @@ const CPU_MEMORY: u64 = 256 << 20;
 /// The default cap of any other: well below what is free on any of today's.
 const GPU_MEMORY: u64 = 1 << 30;
 
+/// How long a submission should take: drivers give up on one that takes some seconds.
+const SUBMISSION: Duration = Duration::from_millis(250);
+
 /// What to open, and how much of it to use.
 #[derive(Clone, Debug, Default)]
 pub struct WgpuOptions {
@@ -37,6 +41,10 @@ pub struct WgpuOptions {
     pub device_memory: Option<u64>,
     /// The most bytes of one window, guard included, where that is less than the adapter's own limit (for tests).
     pub window_bytes: Option<u64>,
+    /// The most storage buffers of one shader, where that is less than the adapter's own limit (for tests).
+    pub storage_buffers: Option<u32>,
+    /// How long a submission should take, where that is not a quarter of a second (for tests): longer passes are cut.
+    pub submission: Option<Duration>,
     /// Who is told of every buffer made.
     pub trace: BufferTrace,
     /// Where waits go, and when the GPU ran what, by its own clock where it has one.
@@ -62,6 +70,7 @@ pub struct WgpuDevice {
     tally: Arc<Tally>,
     cap: u64,
     window_bytes: Option<u64>,
+    submission: Duration,
     tracer: Tracer,
     thread: Arc<DeviceThread>,
 }
@@ -77,10 +86,13 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
     }
     let tally = Arc::new(Tally::new(options.trace.clone()));
     let (choice, counts) = (options.adapter.clone(), Arc::clone(&tally));
+    let storage_buffers = options.storage_buffers.unwrap_or(u32::MAX);
     let tracer = options.tracer.clone();
     let (thread, facts) = DeviceThread::start(move || {
         let (summary, adapter) = adapter::choose(&choice)?;
-        let gpu = Gpu::open(&adapter, summary, counts, tracer)?;
+        let mut gpu = Gpu::open(&adapter, summary, counts, tracer)?;
+        let most = &mut gpu.facts.limits.max_storage_buffers_per_shader_stage;
+        *most = storage_buffers.min(*most);
         let facts = gpu.facts.clone();
         Ok((gpu, facts))
     })?;
@@ -99,6 +111,7 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
         tally,
         cap: options.device_memory.unwrap_or(default),
         window_bytes: options.window_bytes,
+        submission: options.submission.unwrap_or(SUBMISSION),
         tracer: options.tracer.clone(),
         thread,
     }))
@@ -146,6 +159,10 @@ impl WgpuDevice {
     pub(crate) fn label(&self, kernel: &str, probe: bool) -> Option<Label> {
         let kernel = self.tracer.is_on().then(|| kernel.into())?;
         Some(Label { kernel, probe })
+    }
+
+    pub(crate) const fn submission(&self) -> Duration {
+        self.submission
     }
 
     pub(crate) fn is_gl(&self) -> bool {
@@ -306,6 +323,6 @@ impl Device for WgpuDevice {
         kernel
             .as_any()
             .downcast_ref::<WgpuKernel>()
-            .is_some_and(|k| std::ptr::eq(self, Arc::as_ptr(&k.device)))
+            .is_some_and(|k| std::ptr::eq(self, Arc::as_ptr(k.device())))
     }
 }

@@ -27,6 +27,7 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(crate) struct Facts {
     pub(crate) adapter: AdapterSummary,
     pub(crate) limits: wgpu::Limits,
+    pub(crate) features: wgpu::Features,
     /// What kernels may use.
     pub(crate) abilities: Abilities,
 }
@@ -61,9 +62,21 @@ fn wanted_features() -> wgpu::Features {
         | wgpu::Features::SHADER_F16
         | wgpu::Features::SHADER_I16
         | wgpu::Features::SHADER_INT64
+        | wgpu::Features::SHADER_INT64_ATOMIC_MIN_MAX
+        | wgpu::Features::SHADER_INT64_ATOMIC_ALL_OPS
+        | wgpu::Features::SHADER_FLOAT32_ATOMIC
         | wgpu::Features::SUBGROUP
         | wgpu::Features::SUBGROUP_BARRIER
         | wgpu::Features::IMMEDIATES
+        // Textures beside the paged memory, whatever they are made of.
+        | wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES
+        | wgpu::Features::TEXTURE_FORMAT_16BIT_NORM
+        | wgpu::Features::TEXTURE_ATOMIC
+        | wgpu::Features::TEXTURE_INT64_ATOMIC
+        | wgpu::Features::FLOAT32_FILTERABLE
+        | wgpu::Features::TEXTURE_COMPRESSION_BC
+        | wgpu::Features::TEXTURE_COMPRESSION_ETC2
+        | wgpu::Features::TEXTURE_COMPRESSION_ASTC
 }
 
 impl Gpu {
@@ -113,7 +126,8 @@ impl Gpu {
         });
         let limits = device.limits();
         let downlevel = adapter.get_downlevel_capabilities().flags;
-        let abilities = Abilities::of(device.features(), downlevel);
+        let features = device.features();
+        let abilities = Abilities::of(features, downlevel);
         let mut gpu = Self {
             windows: Vec::new(),
             table: None,
@@ -123,6 +137,7 @@ impl Gpu {
             facts: Facts {
                 adapter: summary,
                 limits,
+                features,
                 abilities,
             },
             tally,

@@ -1,34 +1,52 @@
 //! A kernel compiled for one device: what the manager asks of it is answered by its analysis, on the host.
 //!
-//! Key type: [`WgpuKernel`]. Invariant: pipelines are made on first use, never here.
+//! Key type: [`WgpuKernel`]. Invariants: pipelines are made on first use, never here; a kernel with textures bound to it
+//! shares all else with the one that it was made of.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use gmem_hal::{BindingFootprint, BindingUse, ByteRange, Footprint, GridBox, Kernel, Launch};
-use gmem_shaders::{Entry, Program};
+use gmem_hal::{
+    BindingFootprint, BindingUse, ByteRange, DeviceError, Footprint, GridBox, Kernel, Launch,
+};
+use gmem_shaders::{Entry, HazardClass, Program, Source, Variant};
+use parking_lot::Mutex;
 
 use crate::device::WgpuDevice;
 use crate::error::CompileError;
-use crate::pipeline::Variants;
+use crate::pace::Pace;
+use crate::pipeline::{Compiled, Variants};
+use crate::resource::{self, Resource};
+use crate::thread::Kept;
 
 /// A kernel for one device.
 pub struct WgpuKernel {
+    core: Arc<Core>,
+    resources: Kept<Vec<Resource>>,
+    /// Which of them must not be filtered, or what is missing.
+    unfiltered: Result<Vec<bool>, DeviceError>,
+}
+
+/// What all launches of a kernel share.
+struct Core {
     entry: Entry,
     bindings: Vec<BindingUse>,
     feeds: Vec<bool>,
-    pub(crate) variants: Variants,
-    pub(crate) device: Arc<WgpuDevice>,
+    variants: Variants,
+    /// `None` where workgroups wait for each other: they run in one submission.
+    pace: Option<Arc<Mutex<Pace>>>,
+    probe_pace: Arc<Mutex<Pace>>,
+    device: Arc<WgpuDevice>,
 }
 
 impl WgpuKernel {
-    /// Parses WGSL and analyses one compute entry point: the only one when `entry` is `None`.
+    /// Parses a shader (a text alone is WGSL) and analyses one compute entry point: the only one when `entry` is `None`.
     ///
     /// # Errors
     /// What is wrong with the source, or that the device has not what it uses, or is too small for its workgroups.
-    pub fn compile(
+    pub fn compile<'a>(
         device: &Arc<WgpuDevice>,
-        source: &str,
+        source: impl Into<Source<'a>>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Arc<dyn Kernel>, CompileError> {
@@ -39,14 +57,14 @@ impl WgpuKernel {
     ///
     /// # Errors
     /// As [`WgpuKernel::compile`].
-    pub fn new(
+    pub fn new<'a>(
         device: &Arc<WgpuDevice>,
-        source: &str,
+        source: impl Into<Source<'a>>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Arc<Self>, CompileError> {
-        let entry = Program::from_wgsl(source)?.entry(entry, overrides)?;
-        if let Some(reason) = device.facts().abilities.missing(&entry, source) {
+        let entry = Program::parse(source)?.entry(entry, overrides)?;
+        if let Some(reason) = device.facts().abilities.missing(&entry, entry.text()) {
             return Err(CompileError::Unsupported {
                 kernel: entry.name,
                 reason,
@@ -81,19 +99,65 @@ impl WgpuKernel {
             })
             .collect();
         let feeds = entry.analysis.feeds().to_vec();
-        Ok(Arc::new(Self {
+        let waits = entry.hazard().class == HazardClass::E;
+        let core = Arc::new(Core {
             entry,
             bindings,
             feeds,
+            pace: (!waits).then(Arc::default),
+            probe_pace: Arc::default(),
             variants: Variants::default(),
             device: Arc::clone(device),
-        }))
+        });
+        Ok(Arc::new(Self::bound(core, Vec::new())))
+    }
+
+    fn bound(core: Arc<Core>, resources: Vec<Resource>) -> Self {
+        let unfiltered = resource::check(&core.entry, &resources)
+            .map(|()| resource::unfiltered(&core.entry, &resources, core.device.facts().features));
+        Self {
+            resources: Kept::new(resources, core.device.thread()),
+            unfiltered,
+            core,
+        }
+    }
+
+    /// The kernel with its textures and samplers bound, in the order of its [`Entry::resources`]; what was compiled of
+    /// either serves both. They are held until the kernel's next launch with others, or its end, and let go in the
+    /// device's own thread. A launch is refused that lacks one.
+    #[must_use]
+    pub fn with_resources(&self, resources: Vec<Resource>) -> Arc<Self> {
+        Arc::new(Self::bound(Arc::clone(&self.core), resources))
     }
 
     /// The entry point: its bindings, uniforms and layouts.
     #[must_use]
-    pub const fn entry(&self) -> &Entry {
-        &self.entry
+    pub fn entry(&self) -> &Entry {
+        &self.core.entry
+    }
+
+    pub(crate) fn device(&self) -> &Arc<WgpuDevice> {
+        &self.core.device
+    }
+
+    pub(crate) fn pace(&self) -> Option<Arc<Mutex<Pace>>> {
+        self.core.pace.clone()
+    }
+
+    pub(crate) fn probe_pace(&self) -> Arc<Mutex<Pace>> {
+        Arc::clone(&self.core.probe_pace)
+    }
+
+    pub(crate) fn resources(&self) -> Arc<Vec<Resource>> {
+        self.resources.get()
+    }
+
+    /// The kernel compiled for a variant and for what is bound to it.
+    pub(crate) fn compiled(&self, variant: Variant) -> Result<Arc<Kept<Compiled>>, DeviceError> {
+        let core = &self.core;
+        let unfiltered = self.unfiltered.clone()?;
+        core.variants
+            .get(&core.device, &core.entry, variant, unfiltered)
     }
 
     /// For each binding the first one that it shares memory with, itself if none.
@@ -129,20 +193,20 @@ fn footprint(found: gmem_shaders::Footprint) -> Footprint {
 
 impl Kernel for WgpuKernel {
     fn name(&self) -> &str {
-        &self.entry.name
+        &self.core.entry.name
     }
 
     fn bindings(&self) -> &[BindingUse] {
-        &self.bindings
+        &self.core.bindings
     }
 
     fn footprint(&self, launch: &Launch, workgroups: &GridBox) -> Vec<BindingFootprint> {
         let lens: Vec<u64> = launch.bound.iter().map(|b| b.len).collect();
         let values: Vec<&[u8]> = launch.values.iter().map(Vec::as_slice).collect();
         let boxed = (workgroups.start, workgroups.size);
-        let (module, info) = (&self.entry.module, &self.entry.info);
-        let found = self
-            .entry
+        let entry = &self.core.entry;
+        let (module, info) = (&entry.module, &entry.info);
+        let found = entry
             .analysis
             .footprint(module, info, boxed, launch.grid, &lens, &values);
         found
@@ -155,11 +219,12 @@ impl Kernel for WgpuKernel {
     }
 
     fn probeable(&self, launch: &Launch) -> Result<(), String> {
-        self.entry.analysis.probeable(&Self::aliases(&launch.bound))
+        let analysis = &self.core.entry.analysis;
+        analysis.probeable(&Self::aliases(&launch.bound))
     }
 
     fn feeds(&self) -> &[bool] {
-        &self.feeds
+        &self.core.feeds
     }
 
     fn as_any(&self) -> &dyn Any {

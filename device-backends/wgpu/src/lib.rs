@@ -1,8 +1,9 @@
 //! The GPU side of gmem, on wgpu: frames in windows, a page table in a buffer, and kernels rewritten to go through it.
 //!
 //! - [`adapters`] says what there is, [`open`] opens one as a [`WgpuDevice`], which implements [`gmem_hal::Device`];
-//! - [`WgpuKernel::compile`] makes a kernel out of WGSL, which implements [`gmem_hal::Kernel`];
-//! - [`PlainKernel`] and [`PlainRunner`] run the same WGSL under plain wgpu, as the reference.
+//! - [`WgpuKernel::compile`] makes a kernel out of WGSL, SPIR-V or GLSL, which implements [`gmem_hal::Kernel`];
+//! - [`Resource`] is a texture or sampler that a launch binds, made with [`WgpuDevice::wgpu`];
+//! - [`PlainKernel`] and [`PlainRunner`] run the same shader under plain wgpu, as the reference.
 //!
 //! Invariants: one thread owns every wgpu call; the bytes of all windows never exceed the cap; every buffer is counted;
 //! nothing panics, whatever the driver does: a failed device answers every call with [`gmem_hal::DeviceError::Lost`].
@@ -17,11 +18,13 @@ mod error;
 mod exits;
 mod gpu;
 mod kernel;
+mod pace;
 mod pass;
 mod pipeline;
 mod plain;
 mod probe;
 mod report;
+mod resource;
 mod staging;
 mod table;
 mod thread;
@@ -33,6 +36,13 @@ pub use adapter::{
 pub use buffers::{BufferEvent, BufferTrace, Purpose as BufferPurpose};
 pub use device::{WgpuDevice, WgpuOptions, open};
 pub use error::{CompileError, OpenError};
-pub use gmem_shaders::{Leaf, ScalarLeaf, ShaderError};
+/// Analysis and rewriting of kernels, which need no device.
+pub use gmem_shaders as shaders;
+pub use gmem_shaders::{
+    Language, Leaf, ResourceKind, ScalarLeaf, ShaderError, Source, panics_are_errors,
+};
 pub use kernel::WgpuKernel;
 pub use plain::{PlainError, PlainKernel, PlainRunner, Timing};
+pub use resource::Resource;
+/// What [`WgpuDevice::wgpu`] and [`Resource`] are made of.
+pub use wgpu;

@@ -1,7 +1,7 @@
-//! Passes: one submission that runs some workgroups of a launch.
+//! Passes: some workgroups of a launch, in as many submissions as keep each of them short.
 //!
 //! Key type: [`Prepared`] (the parameter blocks of all dispatches). Invariants: a dispatch is never larger than the
-//! adapter's limit in any dimension; the report's flag is read after every pass, so a kernel that left its footprint
+//! adapter's limit in any dimension; the report's flag is read after every submission, so a kernel that left its footprint
 //! fails its launch.
 
 use std::sync::Arc;
@@ -9,10 +9,13 @@ use std::sync::Arc;
 use gmem_hal::{DeviceError, Geometry, GridBox, Launch, Pass, PassReport, Translation, counted};
 use gmem_shaders::{Entry, GUARD_WORDS, How, Mode, PagedParams, Params, SlidParams, Variant};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Label};
 use crate::device::WgpuDevice;
+use crate::gpu::Gpu;
 use crate::kernel::WgpuKernel;
+use crate::pace::{Boxes, take};
 use crate::pipeline::{Compiled, Groups};
+use crate::resource::Resource;
 use crate::windows::WindowPlan;
 
 fn unsupported(kernel: &str, reason: &str) -> DeviceError {
@@ -32,7 +35,7 @@ pub(crate) fn check(
         return fail(format!(
             "it has {} and {}, not {} and {}",
             counted(entry.storage.len() as u64, "storage binding"),
-            counted(entry.values.len() as u64, "uniform"),
+            counted(entry.values.len() as u64, "value"),
             launch.bound.len(),
             launch.values.len()
         ));
@@ -59,6 +62,13 @@ pub(crate) fn check(
                 bound.len
             ));
         }
+        let odd = |stride: u32| stride > 2 && !stride.is_multiple_of(4);
+        if bound.len > 8 << 30 && binding.runtime.is_some_and(|r| odd(r.stride)) {
+            return fail(format!(
+                "`{name}` is bound to {} bytes: for elements of an odd number of 16-bit values the most is 8 GiB",
+                bound.len
+            ));
+        }
         if !bound.offset.is_multiple_of(align) || bound.end() > geometry.len {
             return fail(format!(
                 "`{name}` is bound at offset {:#x}: it must begin at a multiple of {align} and end inside the space",
@@ -69,7 +79,7 @@ pub(crate) fn check(
     for (value, given) in entry.values.iter().zip(&launch.values) {
         if given.len() < value.bytes as usize {
             return fail(format!(
-                "uniform `{}` has {}, not {}",
+                "the value `{}` has {}, not {}",
                 value.name,
                 counted(value.bytes, "byte"),
                 given.len()
@@ -92,7 +102,7 @@ pub(crate) fn paged(
         // Entry 0 of the table is nobody's.
         page_base: (bound.offset >> geometry.page.shift()) as u32 + 1,
         first_word: ((bound.offset & (geometry.page.bytes() - 1)) / 4) as u32,
-        len_words: (bound.len / 4) as u32,
+        len_words: entry.storage[binding].words(bound.len) as u32,
         count: entry.storage[binding].count(bound.len),
         touch_base,
     }
@@ -131,7 +141,7 @@ fn slid(
     let end = slice
         .end()
         .next_multiple_of(align)
-        .min(bound.len - bound.len % align);
+        .min(declared.words(bound.len) * 4);
     let back = slice.offset - start;
     let place = plan.place(frames);
     let bytes = end.saturating_sub(start);
@@ -244,7 +254,7 @@ impl WgpuDevice {
     /// The launch's kernel, when it was made for this device.
     pub(crate) fn kernel_of<'a>(&self, launch: &'a Launch) -> Result<&'a WgpuKernel, DeviceError> {
         let kernel = launch.kernel.as_any().downcast_ref::<WgpuKernel>();
-        kernel.filter(|k| self.is(&k.device)).ok_or_else(|| {
+        kernel.filter(|k| self.is(k.device())).ok_or_else(|| {
             unsupported(
                 launch.kernel.name(),
                 "it was compiled for another device: compile it for this one",
@@ -276,7 +286,8 @@ impl WgpuDevice {
                     let (window, params) = slid(entry, launch, plan, binding, translation)?;
                     tail.push_slid(params);
                     let all = params.slice_start_word == 0
-                        && u64::from(params.slice_words) == launch.bound[binding].len / 4;
+                        && u64::from(params.slice_words)
+                            == entry.storage[binding].words(launch.bound[binding].len);
                     if all {
                         How::Whole { window }
                     } else {
@@ -294,44 +305,42 @@ impl WgpuDevice {
             windows,
             bindings: hows,
         };
-        let compiled = kernel
-            .variants
-            .get(self.thread(), self.is_gl(), entry, variant)?;
+        let compiled = kernel.compiled(variant)?;
 
+        let mut rest: Boxes<()> = pass.boxes.iter().map(|&part| (part, ())).collect();
         let limits = &self.facts().limits;
-        let mut prepared = Prepared::new(
+        let (most, alignment) = (
+            limits.max_compute_workgroups_per_dimension,
             limits.min_uniform_buffer_offset_alignment,
-            entry.storage.len(),
         );
-        for whole in pass.boxes {
-            let most = limits.max_compute_workgroups_per_dimension;
-            prepared.push(
-                whole,
-                most,
-                |start| Params::new(start, launch.grid, 0),
-                &tail.words()[head..],
-            );
-        }
-        if prepared.sizes.is_empty() {
-            return Ok(PassReport::default());
-        }
-        let values = launch.values.clone();
-        let compiled = compiled.get();
+        let (grid, bindings) = (launch.grid, tail.words()[head..].to_vec());
+        let (values, resources) = (launch.values.clone(), kernel.resources());
+        let (compiled, pace) = (compiled.get(), kernel.pace());
         let label = self.label(&entry.name, false);
+        let (budget, storage) = (self.submission(), entry.storage.len());
         let (seconds, flag) = self.thread().call(move |gpu| {
-            let groups = compiled.warm(gpu, std::mem::take(&mut prepared.params), &values)?;
-            let mut encoder = gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            if !gpu.reports()?.clean {
-                encoder.clear_buffer(&gpu.reports()?.report, 0, Some(4));
+            let (mut seconds, mut flag) = (0.0, false);
+            while !rest.is_empty() && !flag {
+                // Workgroups that wait for each other must all run.
+                let room = pace
+                    .as_ref()
+                    .map_or(u64::MAX, |pace| pace.lock().next(budget));
+                let boxes = take(&mut rest, room);
+                let mut prepared = Prepared::new(alignment, storage);
+                for (part, ()) in &boxes {
+                    let head = |start| Params::new(start, grid, 0);
+                    prepared.push(part, most, head, &bindings);
+                }
+                let submitted =
+                    gpu.submit_pass(&compiled, prepared, &values, &resources, label.clone())?;
+                seconds += submitted.0;
+                flag = submitted.1;
+                if let Some(pace) = &pace {
+                    let workgroups = boxes.iter().map(|(part, ())| part.workgroups()).sum();
+                    pace.lock().took(workgroups, submitted.0);
+                }
             }
-            prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
-            let read = gpu.submit_and_read(encoder, 4, label, |bytes| bytes != [0; 4]);
-            if let Some(reports) = gpu.reports.as_mut() {
-                reports.clean = matches!(read, Ok((_, false)));
-            }
-            read
+            Ok((seconds, flag))
         })?;
         if flag {
             return Err(DeviceError::Confined {
@@ -339,6 +348,33 @@ impl WgpuDevice {
             });
         }
         Ok(PassReport { seconds })
+    }
+}
+
+impl Gpu {
+    /// Submits some of a pass: how long it took, and whether anything strayed.
+    fn submit_pass(
+        &mut self,
+        compiled: &Compiled,
+        mut prepared: Prepared,
+        values: &[Vec<u8>],
+        resources: &Arc<Vec<Resource>>,
+        label: Option<Label>,
+    ) -> Result<(f64, bool), DeviceError> {
+        let params = std::mem::take(&mut prepared.params);
+        let groups = compiled.warm(self, params, values, resources)?;
+        let mut encoder = self
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if !self.reports()?.clean {
+            encoder.clear_buffer(&self.reports()?.report, 0, Some(4));
+        }
+        prepared.encode(&mut encoder, compiled, &groups, self.clock.as_ref());
+        let read = self.submit_and_read(encoder, 4, label, |bytes| bytes != [0; 4]);
+        if let Some(reports) = self.reports.as_mut() {
+            reports.clean = matches!(read, Ok((_, false)));
+        }
+        read
     }
 }
 

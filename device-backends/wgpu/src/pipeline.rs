@@ -1,7 +1,7 @@
 //! Compiled variants of a kernel, and the buffers and bind groups that each keeps warm.
 //!
 //! Key types: [`Compiled`] (lives in the device thread), [`Variants`] (the cache of one kernel).
-//! Invariants: a variant is compiled once; its parameter block, uniforms and bind groups are written again only
+//! Invariants: a variant is compiled once; its parameter block, values and bind groups are written again only
 //! when they differ from the last launch's, so that a warm launch is one submission.
 
 use std::borrow::Cow;
@@ -14,9 +14,11 @@ use gmem_shaders::{Entry, Rewritten, Slot, SlotKind, Variant};
 use parking_lot::Mutex;
 
 use crate::buffers::{Buffer, Purpose};
+use crate::device::WgpuDevice;
 use crate::exits::add_exits;
 use crate::gpu::Gpu;
-use crate::thread::{DeviceThread, Kept};
+use crate::resource::{self, Resource};
+use crate::thread::Kept;
 
 /// A compiled variant.
 pub(crate) struct Compiled {
@@ -27,14 +29,18 @@ pub(crate) struct Compiled {
     /// Bytes of one parameter block.
     block: u64,
     values: Vec<Value>,
+    /// Binding numbers of the textures and samplers.
+    resources: Vec<u32>,
     warm: Mutex<Warm>,
 }
 
-/// A uniform of the user's.
+/// A uniform or immediate of the user's.
+#[derive(Clone, Copy)]
 struct Value {
     binding: u32,
     offset: u64,
     bytes: u64,
+    storage: bool,
 }
 
 /// What the last launch left ready for the next.
@@ -43,8 +49,18 @@ struct Warm {
     epoch: u64,
     params: Option<Written>,
     values: Option<Written>,
+    resources: Arc<Vec<Resource>>,
     own: Option<wgpu::BindGroup>,
     users: Option<wgpu::BindGroup>,
+}
+
+/// What is compiled: a rewritten kernel and how its own bindings are laid out.
+struct Wanted {
+    name: String,
+    rewritten: Rewritten,
+    /// Bytes of each value, and whether it is bound as storage.
+    values: Vec<(u64, bool)>,
+    resources: Vec<wgpu::BindingType>,
 }
 
 /// A uniform buffer and what is in it.
@@ -77,39 +93,40 @@ fn buffer_entry(
 }
 
 impl Gpu {
-    /// Compiles a rewritten kernel whose uniforms have these many bytes.
-    pub(crate) fn compile(
-        &self,
-        name: &str,
-        rewritten: Rewritten,
-        value_bytes: &[u64],
-    ) -> Result<Compiled, DeviceError> {
-        let storage = rewritten
-            .slots
-            .iter()
-            .filter(|s| s.kind != SlotKind::Params)
-            .count();
-        let most = self.facts.limits.max_storage_buffers_per_shader_stage as usize;
+    fn compile(&self, wanted: Wanted) -> Result<Compiled, DeviceError> {
+        let Wanted {
+            name,
+            rewritten,
+            values,
+            resources,
+        } = wanted;
+        let name = name.as_str();
+        let storage = rewritten.storage_buffers;
+        let most = self.facts.limits.max_storage_buffers_per_shader_stage;
         if storage > most {
             return Err(DeviceError::Unsupported {
                 reason: format!(
                     "kernel `{name}` needs {} for its typed views of {}, the adapter has {most}: \
                      use a smaller device memory, or fewer element types",
-                    counted(storage as u64, "storage buffer"),
+                    counted(storage, "storage buffer"),
                     counted(self.windows.len() as u64, "window")
                 ),
             });
         }
-        let alignment = u64::from(self.facts.limits.min_uniform_buffer_offset_alignment);
+        let limits = &self.facts.limits;
+        let alignment = limits
+            .min_uniform_buffer_offset_alignment
+            .max(limits.min_storage_buffer_offset_alignment);
         let mut end = 0;
-        let values: Vec<Value> = (rewritten.values.iter().zip(value_bytes))
-            .map(|(&binding, &bytes)| {
+        let values: Vec<Value> = (rewritten.values.iter().zip(&values))
+            .map(|(&binding, &(bytes, storage))| {
                 let value = Value {
                     binding,
                     offset: end,
                     bytes: bytes.next_multiple_of(16),
+                    storage,
                 };
-                end = (end + value.bytes).next_multiple_of(alignment);
+                end = (end + value.bytes).next_multiple_of(alignment.into());
                 value
             })
             .collect();
@@ -130,10 +147,25 @@ impl Gpu {
                 }
             })
             .collect();
-        let user_entries: Vec<_> = values
+        let value_entries = values.iter().map(|v| {
+            let ty = if v.storage {
+                wgpu::BufferBindingType::Storage { read_only: true }
+            } else {
+                wgpu::BufferBindingType::Uniform
+            };
+            buffer_entry(v.binding, ty, false)
+        });
+        let resource_entries = rewritten
+            .resources
             .iter()
-            .map(|v| buffer_entry(v.binding, wgpu::BufferBindingType::Uniform, false))
-            .collect();
+            .zip(&resources)
+            .map(|(&binding, &ty)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty,
+                count: None,
+            });
+        let user_entries: Vec<_> = value_entries.chain(resource_entries).collect();
         let (slots, entry) = (rewritten.slots, rewritten.entry);
         let (own, users, pipeline) = self
             .scoped(|device| {
@@ -182,6 +214,7 @@ impl Gpu {
             slots,
             block: 0,
             values,
+            resources: rewritten.resources,
             warm: Mutex::default(),
         })
     }
@@ -199,6 +232,7 @@ impl Compiled {
         gpu: &Gpu,
         params: Vec<u8>,
         values: &[Vec<u8>],
+        resources: &Arc<Vec<Resource>>,
     ) -> Result<Groups, DeviceError> {
         let mut warm = self.warm.lock();
         let warm = &mut *warm;
@@ -206,17 +240,27 @@ impl Compiled {
             warm.epoch = gpu.epoch;
             warm.own = None;
         }
-        if write(gpu, &mut warm.params, "parameters", params)? {
+        let uniform = wgpu::BufferUsages::UNIFORM;
+        if write(gpu, &mut warm.params, "parameters", uniform, params)? {
             warm.own = None;
         }
-        if self.users.is_some() {
+        if warm.resources != *resources {
+            warm.resources = Arc::clone(resources);
+            warm.users = None;
+        }
+        if !self.values.is_empty() {
             let mut bytes = Vec::new();
             for (value, given) in self.values.iter().zip(values) {
                 bytes.resize(value.offset as usize, 0);
                 bytes.extend_from_slice(given);
                 bytes.resize((value.offset + value.bytes) as usize, 0);
             }
-            if write(gpu, &mut warm.values, "uniforms", bytes)? {
+            let mut usage = uniform;
+            usage.set(
+                wgpu::BufferUsages::STORAGE,
+                self.values.iter().any(|v| v.storage),
+            );
+            if write(gpu, &mut warm.values, "uniforms", usage, bytes)? {
                 warm.users = None;
             }
         }
@@ -232,7 +276,7 @@ impl Compiled {
             (Some(_), Some(group)) => Some(group.clone()),
             (Some(layout), None) => Some(
                 warm.users
-                    .insert(self.user_group(gpu, layout, warm.values.as_ref())?)
+                    .insert(self.user_group(gpu, layout, warm.values.as_ref(), resources)?)
                     .clone(),
             ),
         };
@@ -290,7 +334,13 @@ impl Compiled {
         gpu: &Gpu,
         layout: &wgpu::BindGroupLayout,
         values: Option<&Written>,
+        resources: &[Resource],
     ) -> Result<wgpu::BindGroup, DeviceError> {
+        let numbers = self.resources.iter().zip(resources);
+        let resources = numbers.map(|(&binding, resource)| wgpu::BindGroupEntry {
+            binding,
+            resource: resource.binding(),
+        });
         let entries: Vec<_> = (values.into_iter())
             .flat_map(|written| self.values.iter().map(move |value| (written, value)))
             .map(|(written, value)| wgpu::BindGroupEntry {
@@ -301,6 +351,7 @@ impl Compiled {
                     size: wgpu::BufferSize::new(value.bytes),
                 }),
             })
+            .chain(resources)
             .collect();
         gpu.scoped(|device| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -312,11 +363,12 @@ impl Compiled {
     }
 }
 
-/// Puts `bytes` in a uniform buffer, unless they are there. Whether the buffer is a new one.
+/// Puts `bytes` in a buffer, unless they are there. Whether the buffer is a new one.
 fn write(
     gpu: &Gpu,
     slot: &mut Option<Written>,
     what: &'static str,
+    usage: wgpu::BufferUsages,
     bytes: Vec<u8>,
 ) -> Result<bool, DeviceError> {
     if let Some(written) = slot
@@ -328,7 +380,7 @@ fn write(
         }
         return Ok(false);
     }
-    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let usage = usage | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer(
         Purpose::Table,
         what,
@@ -344,41 +396,57 @@ fn write(
 /// The compiled variants of one kernel.
 #[derive(Default)]
 pub(crate) struct Variants {
-    compiled: DashMap<Variant, Arc<Kept<Compiled>>>,
+    /// By what they are compiled for, and which of the resources must not be filtered.
+    compiled: DashMap<(Variant, Vec<bool>), Arc<Kept<Compiled>>>,
 }
 
 impl Variants {
     /// A variant, compiled now if it is the first time.
     pub(crate) fn get(
         &self,
-        thread: &Arc<DeviceThread>,
-        gl: bool,
+        device: &WgpuDevice,
         entry: &Entry,
         variant: Variant,
+        unfiltered: Vec<bool>,
     ) -> Result<Arc<Kept<Compiled>>, DeviceError> {
-        if let Some(found) = self.compiled.get(&variant) {
+        let key = (variant, unfiltered);
+        if let Some(found) = self.compiled.get(&key) {
             return Ok(Arc::clone(&found));
         }
-        let mut rewritten = entry
-            .rewrite(&variant)
-            .map_err(|error| DeviceError::Unsupported {
-                reason: format!("kernel `{}` cannot be translated: {error}", entry.name),
-            })?;
-        if gl {
+        let (variant, unfiltered) = &key;
+        let most = device.facts().limits.max_storage_buffers_per_shader_stage;
+        let mut rewritten =
+            entry
+                .rewrite_within(variant, most)
+                .map_err(|error| DeviceError::Unsupported {
+                    reason: format!("kernel `{}` cannot be translated: {error}", entry.name),
+                })?;
+        if device.is_gl() {
             add_exits(&mut rewritten);
         }
-        let name = entry.name.clone();
-        let value_bytes: Vec<u64> = entry.values.iter().map(|v| u64::from(v.bytes)).collect();
+        let rigid = |i: usize| unfiltered.get(i).copied().unwrap_or(false);
+        let wanted = Wanted {
+            name: entry.name.clone(),
+            rewritten,
+            values: (entry.values.iter())
+                .map(|v| (v.bytes.into(), v.is_storage()))
+                .collect(),
+            resources: (entry.resources.iter().enumerate())
+                .map(|(i, r)| resource::layout(r.kind, rigid(i)))
+                .collect(),
+        };
+        let thread = device.thread();
         let block = u64::from(gmem_shaders::Params::vectors(entry.storage.len())) * 16;
         let compiled = thread.call(move |gpu| {
             let began = gpu.tracer.begin();
-            let compiled = gpu.compile(&name, rewritten, &value_bytes)?;
+            let name = wanted.name.clone();
+            let compiled = gpu.compile(wanted)?;
             gpu.tracer.end(began, || What::Compile {
                 kernel: name.as_str().into(),
             });
             Ok(Compiled { block, ..compiled })
         })?;
         let kept = Arc::new(Kept::new(compiled, thread));
-        Ok(Arc::clone(&self.compiled.entry(variant).or_insert(kept)))
+        Ok(Arc::clone(&self.compiled.entry(key).or_insert(kept)))
     }
 }

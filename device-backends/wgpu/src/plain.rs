@@ -1,13 +1,14 @@
 //! The original kernel under plain wgpu, on the same device and thread: the reference of tests, demos and benches.
 //!
 //! Key types: [`PlainKernel`] (prepared: one buffer per storage binding), [`PlainRunner`] (all in one call).
-//! Invariant: the module that wgpu gets is the user's own, with overrides resolved and nothing else done to it.
+//! Invariant: the module that wgpu gets is the user's own, with overrides resolved, immediates made buffers, pointers to storage and workgroup
+//! memory led through to the functions that they are passed to, and nothing else done to it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use gmem_hal::{DeviceError, counted};
-use gmem_shaders::{Entry, Program};
+use gmem_shaders::{Entry, Program, Source};
 
 use crate::buffers::{Buffer, Purpose};
 use crate::device::WgpuDevice;
@@ -65,23 +66,23 @@ impl PlainKernel {
     ///
     /// # Errors
     /// When the source is wrong, or the buffers, bindings or grid are beyond what plain wgpu can do on this adapter.
-    pub fn prepare(
+    pub fn prepare<'a>(
         device: &Arc<WgpuDevice>,
-        source: &str,
+        source: impl Into<Source<'a>>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
         sizes: &[u64],
         values: &[Vec<u8>],
         grid: [u32; 3],
     ) -> Result<Self, PlainError> {
-        let entry = Program::from_wgsl(source)?.entry(entry, overrides)?;
+        let entry = Program::parse(source)?.entry(entry, overrides)?;
         if sizes.len() != entry.storage.len() || values.len() != entry.values.len() {
             return Err(PlainError::Device(DeviceError::Unsupported {
                 reason: format!(
                     "kernel `{}` has {} and {}, not {} and {}",
                     entry.name,
                     counted(entry.storage.len() as u64, "storage binding"),
-                    counted(entry.values.len() as u64, "uniform"),
+                    counted(entry.values.len() as u64, "value"),
                     sizes.len(),
                     values.len()
                 ),
@@ -95,8 +96,19 @@ impl PlainKernel {
                 ),
             }));
         }
+        if let Some(resource) = entry.resources.first() {
+            return Err(PlainError::Device(DeviceError::Unsupported {
+                reason: format!(
+                    "kernel `{}` uses the {} `{}`: the reference runs over buffers alone",
+                    entry.name,
+                    resource.kind.noun(),
+                    resource.name
+                ),
+            }));
+        }
+        let (module, slots) = entry.without_immediates();
         let parts = Parts {
-            module: entry.module.clone(),
+            module,
             entry: entry.name.clone(),
             storage: entry
                 .storage
@@ -108,7 +120,8 @@ impl PlainKernel {
                 .values
                 .iter()
                 .zip(values)
-                .map(|(v, bytes)| (v.group, v.binding, bytes.clone()))
+                .zip(slots)
+                .map(|((v, bytes), slot)| (slot, v.is_storage(), bytes.clone()))
                 .collect(),
         };
         let held = device.thread().call(move |gpu| parts.make(gpu))?;
@@ -233,8 +246,8 @@ struct Parts {
     entry: String,
     /// Group, binding, bytes.
     storage: Vec<(u32, u32, u64)>,
-    /// Group, binding, contents.
-    values: Vec<(u32, u32, Vec<u8>)>,
+    /// Group and binding, whether it is storage, contents.
+    values: Vec<((u32, u32), bool, Vec<u8>)>,
 }
 
 impl Parts {
@@ -254,9 +267,14 @@ impl Parts {
         for &(_, _, size) in &self.storage {
             storage.push(gpu.buffer(Purpose::Plain, "a plain buffer", size, usage, false)?);
         }
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let mut values = Vec::with_capacity(self.values.len());
-        for (_, _, bytes) in &self.values {
+        for (_, is_storage, bytes) in &self.values {
+            let usage = wgpu::BufferUsages::COPY_DST
+                | if *is_storage {
+                    wgpu::BufferUsages::STORAGE
+                } else {
+                    wgpu::BufferUsages::UNIFORM
+                };
             let mut bytes = bytes.clone();
             bytes.resize(bytes.len().next_multiple_of(16), 0);
             let buffer = gpu.buffer(
@@ -293,7 +311,7 @@ impl Parts {
             self.values
                 .iter()
                 .zip(&values)
-                .map(|((g, b, _), buffer)| (*g, *b, buffer.size(), buffer)),
+                .map(|(((g, b), ..), buffer)| (*g, *b, buffer.size(), buffer)),
         );
         let bound: Vec<_> = bound.collect();
         let mut numbers: Vec<u32> = bound.iter().map(|b| b.0).collect();
@@ -350,9 +368,9 @@ impl PlainRunner {
     /// # Errors
     /// As [`PlainKernel::prepare`].
     #[allow(clippy::too_many_arguments)]
-    pub fn run(
+    pub fn run<'a>(
         &self,
-        source: &str,
+        source: impl Into<Source<'a>>,
         entry: Option<&str>,
         overrides: &[(String, f64)],
         buffers: &mut [Vec<u8>],

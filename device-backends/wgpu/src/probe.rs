@@ -4,9 +4,10 @@
 //! box's record, so that nothing overflows and nothing is lost.
 
 use gmem_hal::{DeviceError, Geometry, GridBox, Launch, ProbeReport, Touched};
-use gmem_shaders::{Entry, How, Mode, Params, REPORT_HEADER_WORDS, Variant};
+use gmem_shaders::{How, Mode, Params, REPORT_HEADER_WORDS, Variant};
 
 use crate::device::WgpuDevice;
+use crate::pace::{Boxes, take};
 use crate::pass::{Prepared, check, paged};
 use crate::report::FIRST_RECORD;
 
@@ -99,64 +100,67 @@ impl WgpuDevice {
             windows,
             bindings,
         };
-        let compiled = kernel
-            .variants
-            .get(self.thread(), self.is_gl(), entry, variant)?;
+        let compiled = kernel.compiled(variant)?;
         let layout = Layout::new(launch, geometry);
-        let mut reports = Vec::with_capacity(boxes.len());
-        for boxes in boxes.chunks(layout.width()) {
-            let prepared = self.prepare_probe(entry, launch, geometry, &layout, boxes);
-            let (compiled, values) = (compiled.get(), launch.values.clone());
-            let words = FIRST_RECORD + layout.words * boxes.len() as u64;
-            let label = self.label(&entry.name, true);
-            let found = self.thread().call(move |gpu| {
-                let mut prepared = prepared;
-                gpu.cover_report(words)?;
-                let groups = compiled.warm(gpu, std::mem::take(&mut prepared.params), &values)?;
-                let mut encoder = gpu
-                    .device
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
-                prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
-                let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-                gpu.submit_and_read(encoder, words * 4, label, copy)
-                    .map(|(_, words)| words)
-            })?;
-            let records = found[FIRST_RECORD as usize..].chunks_exact(layout.words as usize);
-            reports.extend(records.map(|record| layout.read(record)));
-        }
-        Ok(reports)
-    }
-
-    fn prepare_probe(
-        &self,
-        entry: &Entry,
-        launch: &Launch,
-        geometry: &Geometry,
-        layout: &Layout,
-        boxes: &[GridBox],
-    ) -> Prepared {
         let limits = &self.facts().limits;
+        let (most, alignment) = (
+            limits.max_compute_workgroups_per_dimension,
+            limits.min_uniform_buffer_offset_alignment,
+        );
         let mut bindings = Params::new([0; 3], [0; 3], 0);
         let head = bindings.words().len();
         for (binding, &base) in layout.touch_bases.iter().enumerate() {
             bindings.push_paged(paged(entry, launch, geometry, binding, base as u32));
         }
-        let mut prepared = Prepared::new(
-            limits.min_uniform_buffer_offset_alignment,
-            entry.storage.len(),
-        );
-        for (index, whole) in boxes.iter().enumerate() {
-            let base = (FIRST_RECORD + index as u64 * layout.words) as u32;
-            let most = limits.max_compute_workgroups_per_dimension;
-            prepared.push(
-                whole,
-                most,
-                |start| Params::new(start, launch.grid, base),
-                &bindings.words()[head..],
-            );
+        let mut reports = Vec::with_capacity(boxes.len());
+        for boxes in boxes.chunks(layout.width()) {
+            let (compiled, values) = (compiled.get(), launch.values.clone());
+            let (resources, pace) = (kernel.resources(), kernel.probe_pace());
+            let words = FIRST_RECORD + layout.words * boxes.len() as u64;
+            let label = self.label(&entry.name, true);
+            let (grid, budget, storage) = (launch.grid, self.submission(), entry.storage.len());
+            let bindings = bindings.words()[head..].to_vec();
+            let mut rest: Boxes<u32> = (boxes.iter().enumerate())
+                .map(|(index, &part)| {
+                    let record = FIRST_RECORD + index as u64 * layout.words;
+                    (part, record as u32)
+                })
+                .collect();
+            let found = self.thread().call(move |gpu| {
+                gpu.cover_report(words)?;
+                let mut begun = false;
+                loop {
+                    let boxes = take(&mut rest, pace.lock().next(budget));
+                    let mut prepared = Prepared::new(alignment, storage);
+                    for (part, record) in &boxes {
+                        let head = |start| Params::new(start, grid, *record);
+                        prepared.push(part, most, head, &bindings);
+                    }
+                    let params = std::mem::take(&mut prepared.params);
+                    let groups = compiled.warm(gpu, params, &values, &resources)?;
+                    let mut encoder = gpu
+                        .device
+                        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                    if !std::mem::replace(&mut begun, true) {
+                        encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
+                    }
+                    prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
+                    let last = rest.is_empty();
+                    let bytes = if last { words * 4 } else { 4 };
+                    let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
+                    let (seconds, found) =
+                        gpu.submit_and_read(encoder, bytes, label.clone(), copy)?;
+                    let workgroups = boxes.iter().map(|(part, _)| part.workgroups()).sum();
+                    pace.lock().took(workgroups, seconds);
+                    if last {
+                        return Ok(found);
+                    }
+                }
+            })?;
+            let records = found[FIRST_RECORD as usize..].chunks_exact(layout.words as usize);
+            reports.extend(records.map(|record| layout.read(record)));
         }
-        prepared
+        Ok(reports)
     }
 }
 

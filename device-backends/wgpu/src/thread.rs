@@ -58,7 +58,7 @@ impl DeviceThread {
         let thread = std::thread::Builder::new()
             .name("gmem-device".to_owned())
             // Shader compilers recurse deeply.
-            .stack_size(16 << 20)
+            .stack_size(64 << 20)
             .spawn(body)
             .map_err(|e| OpenError::Thread {
                 reason: e.to_string(),

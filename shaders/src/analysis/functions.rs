@@ -1,7 +1,10 @@
 //! The functions that an entry point reaches, addressed by dense slots.
 
 use naga::valid::{FunctionInfo, ModuleInfo};
-use naga::{Block, Expression, Function, Handle, Module, Span, Statement, TypeInner};
+use naga::{
+    Block, Expression, Function, Handle, ImageQuery, Module, SampleLevel, Span, Statement,
+    TypeInner,
+};
 
 /// A function of the module: the entry point's own, or one that it calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,6 +179,47 @@ pub(super) fn operands_of(expression: &Expression, visit: &mut dyn FnMut(Handle<
             visit(arg);
             for operand in [arg1, arg2, arg3].into_iter().flatten() {
                 visit(operand);
+            }
+        }
+        Expression::ImageSample {
+            image,
+            coordinate,
+            array_index,
+            level,
+            depth_ref,
+            ..
+        } => {
+            visit(image);
+            visit(coordinate);
+            for operand in [array_index, depth_ref].into_iter().flatten() {
+                visit(operand);
+            }
+            match level {
+                SampleLevel::Auto | SampleLevel::Zero => {}
+                SampleLevel::Exact(level) | SampleLevel::Bias(level) => visit(level),
+                SampleLevel::Gradient { x, y } => {
+                    visit(x);
+                    visit(y);
+                }
+            }
+        }
+        Expression::ImageLoad {
+            image,
+            coordinate,
+            array_index,
+            sample,
+            level,
+        } => {
+            visit(image);
+            visit(coordinate);
+            for operand in [array_index, sample, level].into_iter().flatten() {
+                visit(operand);
+            }
+        }
+        Expression::ImageQuery { image, query } => {
+            visit(image);
+            if let ImageQuery::Size { level: Some(level) } = query {
+                visit(level);
             }
         }
         // The rest are leaves, or refused where reasons are collected.

@@ -18,11 +18,13 @@ mod eval;
 mod flow;
 mod frame;
 mod functions;
+mod hazard;
 mod interp;
 mod interval;
 #[cfg(test)]
 mod interval_laws;
 mod math;
+mod origins;
 mod place;
 mod ranges;
 mod reasons;
@@ -30,6 +32,7 @@ mod refine;
 mod sites;
 mod slice;
 mod value;
+mod waits;
 
 use std::ops::Range;
 
@@ -42,6 +45,8 @@ use reasons::Reasons;
 use slice::Slice;
 
 pub use functions::FunctionRef;
+pub use hazard::{Hazard, HazardClass, Wait};
+pub use origins::Origin;
 pub use sites::{AccessKind, Site};
 
 /// How an entry point really accesses one storage binding.

@@ -1,8 +1,8 @@
 //! Why a kernel may not be probed: what flows into the slice.
 
 use naga::{
-    Binding, BuiltIn, Expression, GlobalVariable, Handle, MathFunction, RelationalFunction,
-    ScalarKind, Span, Statement, TypeInner,
+    Binding, BuiltIn, Expression, GlobalVariable, Handle, ImageClass, MathFunction,
+    RelationalFunction, ScalarKind, Span, Statement, StorageAccess, TypeInner,
 };
 
 use super::BindingUse;
@@ -215,8 +215,10 @@ fn refusal(
                     .and_then(|member| member.binding.as_ref().and_then(subgroup_input)),
             }
         }
-        Expression::ImageSample { .. } | Expression::ImageLoad { .. } => {
-            Some("a texel of a texture".to_owned())
+        Expression::ImageSample { .. } => Some("a sample of a texture".to_owned()),
+        // What nobody stores to is the same before the kernel and in it.
+        Expression::ImageLoad { image, .. } if stored_to(body, image) => {
+            Some("a texel of a texture that the kernel may store to".to_owned())
         }
         Expression::RayQueryProceedResult
         | Expression::RayQueryGetIntersection { .. }
@@ -229,6 +231,17 @@ fn refusal(
             "floating-point arithmetic, which two compilations may round differently".to_owned(),
         ),
         _ => None,
+    }
+}
+
+/// Whether a texture is declared as one that the kernel stores to.
+fn stored_to(body: &Body<'_>, image: Handle<Expression>) -> bool {
+    match *body.ty(image) {
+        TypeInner::Image {
+            class: ImageClass::Storage { access, .. },
+            ..
+        } => access != StorageAccess::LOAD,
+        _ => false,
     }
 }
 

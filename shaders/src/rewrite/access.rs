@@ -1,24 +1,28 @@
 //! Loads, stores and atomics of storage in a run: split into leaves, translated, put together again.
 
-use naga::{AtomicFunction, Expression, Scalar, ScalarKind, Type, TypeInner};
+use naga::{AtomicFunction, Expression, Literal, Scalar, ScalarKind, Type, TypeInner, VectorSize};
 
-use super::address::{Access, Located, groups};
+use super::address::{Access, Group, Located, Start, groups};
 use super::build::Value;
 use super::function::Rewriter;
 use super::layout::{Leaf, Shape};
 use super::place::Place;
+use super::view::View;
 use crate::{How, ShaderError};
 
 impl Rewriter<'_> {
     /// Loads a place: the value of its shape.
     pub(super) fn load_place(&mut self, place: &Place) -> Result<Value, ShaderError> {
-        let shift = self.plan.views[place.binding].shift();
-        if let (Some(component), Some((size, scalar)), true) =
-            (place.component, place.vector, shift > 0)
+        if self.is_long(place.shape) {
+            return self.load_long(place);
+        }
+        let views = self.plan.views[place.binding];
+        if let (Some(component), Some((size, scalar))) = (place.component, place.vector)
+            && views.of(&Leaf::vector(size, scalar)).size.is_some()
         {
             // The view has whole vectors only.
             let mut whole = place.clone();
-            whole.offset = whole.offset.wrapping_sub(component);
+            whole.offset -= u64::from(component) * u64::from(scalar.width);
             whole.shape = Shape::Vector(size, scalar);
             whole.component = None;
             let vector = self.load_place(&whole)?;
@@ -26,83 +30,164 @@ impl Rewriter<'_> {
         }
         let leaves = self.leaves(place.shape)?;
         let start = self.start(place)?;
-        let slid = self.variant.bindings[place.binding] != How::Paged;
-        let groups = groups(place, &leaves, slid);
-        let mut located = Vec::with_capacity(groups.len());
-        for group in &groups {
-            located.push(self.locate(place, &start, *group, Access::Load)?);
-        }
+        let located = self.locate_all(place, &start, &leaves, Access::Load)?;
         if self.probe.is_some() {
             self.stop_unless(&start, &located);
         }
-        let mut values = Vec::with_capacity(leaves.len());
-        for (group, located) in groups.iter().zip(&located) {
-            for leaf in &leaves[group.leaves.0..group.leaves.1] {
-                values.push(self.load_leaf(place, located, leaf, leaf.offset - group.offset));
-            }
-        }
-        self.compose(place.shape, &mut values.into_iter())
+        self.load_located(place.shape, &leaves, &located)
     }
 
-    /// Loads one leaf, `offset` words into a translated group.
-    pub(super) fn load_leaf(
+    /// Translates all groups of a place's leaves.
+    pub(super) fn locate_all(
         &mut self,
         place: &Place,
-        located: &Located,
-        leaf: &Leaf,
-        offset: u32,
-    ) -> Value {
-        let view = self.plan.views[place.binding];
-        if view.shift() > 0 {
-            let unit = self.b.add_word(located.unit, offset >> view.shift());
-            let value = self.physical.read(&mut self.b, view, located.window, unit);
-            return self.cast(value, view.kind(), leaf.scalar.kind);
+        start: &Start,
+        leaves: &[Leaf],
+        access: Access,
+    ) -> Result<Vec<(Group, Located)>, ShaderError> {
+        groups(
+            place,
+            leaves,
+            self.is_slid(place),
+            &self.plan.views[place.binding],
+        )
+        .into_iter()
+        .map(|group| Ok((group, self.locate(place, start, group, access)?)))
+        .collect()
+    }
+
+    fn is_slid(&self, place: &Place) -> bool {
+        self.variant.bindings[place.binding] != How::Paged
+    }
+
+    /// Loads the leaves of a shape, translated already.
+    pub(super) fn load_located(
+        &mut self,
+        shape: Shape,
+        leaves: &[Leaf],
+        located: &[(Group, Located)],
+    ) -> Result<Value, ShaderError> {
+        let mut values = Vec::with_capacity(leaves.len());
+        for (group, located) in located {
+            for leaf in &leaves[group.leaves.0..group.leaves.1] {
+                values.push(self.load_leaf(located, leaf, leaf.offset - group.offset));
+            }
         }
-        let mut words = Vec::new();
-        for i in 0..leaf.words() {
-            let unit = self.b.add_word(located.unit, offset + i);
-            words.push(self.physical.read(&mut self.b, view, located.window, unit));
+        self.compose(shape, &mut values.into_iter())
+    }
+
+    /// Loads one leaf, `offset` bytes into a translated group.
+    fn load_leaf(&mut self, located: &Located, leaf: &Leaf, offset: u32) -> Value {
+        let view = located.view;
+        let first = offset / view.bytes();
+        let mut parts = Vec::new();
+        for i in 0..leaf.bytes() / view.bytes() {
+            let unit = self.b.add_word(located.unit, first + i);
+            parts.push(self.physical.read(&mut self.b, view, located.window, unit));
         }
-        let Some(size) = leaf.size else {
-            return self.cast(words[0], view.kind(), leaf.scalar.kind);
+        if view.scalar.width < leaf.scalar.width {
+            return self.widen(view, leaf, &parts);
+        }
+        let Some(size) = leaf.size.filter(|_| view.size.is_none()) else {
+            return self.cast(parts[0], view.kind(), leaf.scalar.kind);
         };
-        let ty = self.physical.vector(size, view.kind());
-        let vector = self.b.emit(Expression::Compose {
-            ty,
-            components: words,
-        });
+        let vector = self.vector_of(size, view.scalar, parts);
         self.cast(vector, view.kind(), leaf.scalar.kind)
+    }
+
+    fn vector_of(&mut self, size: VectorSize, scalar: Scalar, components: Vec<Value>) -> Value {
+        let ty = self.physical.ty(TypeInner::Vector { size, scalar });
+        self.b.emit(Expression::Compose { ty, components })
+    }
+
+    /// A leaf of 64-bit scalars out of elements of words, the low word first.
+    fn widen(&mut self, view: View, leaf: &Leaf, parts: &[Value]) -> Value {
+        let mut words = Vec::new();
+        for &part in parts {
+            let part = self.cast(part, view.kind(), ScalarKind::Uint);
+            match view.size {
+                None => words.push(part),
+                Some(size) => words.extend((0..size as u32).map(|c| self.b.component(part, c))),
+            }
+        }
+        let mut scalars = Vec::new();
+        for pair in words.chunks_exact(2) {
+            let low = self.b.convert(pair[0], Scalar::U64);
+            let high = self.b.convert(pair[1], Scalar::U64);
+            let high = self.b.upper_word(high);
+            scalars.push(self.b.binary(naga::BinaryOperator::InclusiveOr, high, low));
+        }
+        let bits = match leaf.size {
+            None => scalars[0],
+            Some(size) => self.vector_of(size, Scalar::U64, scalars),
+        };
+        self.cast(bits, ScalarKind::Uint, leaf.scalar.kind)
+    }
+
+    /// The words of a leaf of 64-bit scalars.
+    fn narrow(&mut self, leaf: &Leaf, value: Value) -> Vec<Value> {
+        let bits = self.cast(value, leaf.scalar.kind, ScalarKind::Uint);
+        let mut words = Vec::new();
+        for c in 0..leaf.components() {
+            let bits = match leaf.size {
+                None => bits,
+                Some(_) => self.b.component(bits, c),
+            };
+            words.push(self.b.convert(bits, Scalar::U32));
+            let high = self.b.shift_right(bits, 32);
+            words.push(self.b.convert(high, Scalar::U32));
+        }
+        words
     }
 
     /// Stores a value of a place's shape.
     pub(super) fn store_place(&mut self, place: &Place, value: Value) -> Result<(), ShaderError> {
+        if self.is_long(place.shape) {
+            return self.store_long(place, value);
+        }
         let leaves = self.leaves(place.shape)?;
         let mut values = Vec::with_capacity(leaves.len());
         self.decompose(place.shape, value, &mut values);
         let start = self.start(place)?;
-        let slid = self.variant.bindings[place.binding] != How::Paged;
-        let view = self.plan.views[place.binding];
-        for group in groups(place, &leaves, slid) {
+        let slid = self.is_slid(place);
+        for group in groups(place, &leaves, slid, &self.plan.views[place.binding]) {
             let located = self.locate(place, &start, group, Access::Store)?;
             for i in group.leaves.0..group.leaves.1 {
-                let leaf = leaves[i];
-                let offset = leaf.offset - group.offset;
-                let value = self.cast(values[i], leaf.scalar.kind, view.kind());
-                if view.shift() > 0 || leaf.size.is_none() {
-                    let unit = self.b.add_word(located.unit, offset >> view.shift());
-                    self.physical
-                        .write(&mut self.b, view, located.window, unit, value);
-                    continue;
-                }
-                for c in 0..leaf.words() {
-                    let word = self.b.component(value, c);
-                    let unit = self.b.add_word(located.unit, offset + c);
-                    self.physical
-                        .write(&mut self.b, view, located.window, unit, word);
-                }
+                let offset = leaves[i].offset - group.offset;
+                self.store_leaf(&located, &leaves[i], offset, values[i]);
             }
         }
         Ok(())
+    }
+
+    /// Stores one leaf, `offset` bytes into a translated group.
+    fn store_leaf(&mut self, located: &Located, leaf: &Leaf, offset: u32, value: Value) {
+        let view = located.view;
+        let parts: Vec<Value> = if view.scalar.width < leaf.scalar.width {
+            let words = self.narrow(leaf, value);
+            match view.size {
+                None => words
+                    .into_iter()
+                    .map(|word| self.cast(word, ScalarKind::Uint, view.kind()))
+                    .collect(),
+                Some(size) => vec![self.vector_of(size, view.scalar, words)],
+            }
+        } else {
+            let value = self.cast(value, leaf.scalar.kind, view.kind());
+            if view.size.is_some() || leaf.size.is_none() {
+                vec![value]
+            } else {
+                (0..leaf.components())
+                    .map(|c| self.b.component(value, c))
+                    .collect()
+            }
+        };
+        let first = offset / view.bytes();
+        for (i, part) in parts.into_iter().enumerate() {
+            let unit = self.b.add_word(located.unit, first + i as u32);
+            self.physical
+                .write(&mut self.b, view, located.window, unit, part);
+        }
     }
 
     /// An atomic on a place. The result, if it is used, is 0 out of bounds.
@@ -117,10 +202,11 @@ impl Rewriter<'_> {
     ) -> Result<Option<Value>, ShaderError> {
         let leaves = self.leaves(place.shape)?;
         let start = self.start(place)?;
-        let Some(&group) = groups(place, &leaves, true).first() else {
+        let views = &self.plan.views[place.binding];
+        let Some(&group) = groups(place, &leaves, true, views).first() else {
             return Err(ShaderError::Internal("an atomic has no leaf".to_owned()));
         };
-        let view = self.plan.views[place.binding];
+        let view = group.view;
         let located = self.locate(place, &start, group, Access::Store)?;
         let value = self.cast(value, scalar.kind, view.kind());
         let compare = compare.map(|c| self.cast(c, scalar.kind, view.kind()));
@@ -137,9 +223,12 @@ impl Rewriter<'_> {
         let (Some(got), Some(ty)) = (got, result) else {
             return Ok(None);
         };
-        let zero = self.b.declare(Expression::Literal(match scalar.kind {
-            ScalarKind::Sint => naga::Literal::I32(0),
-            _ => naga::Literal::U32(0),
+        let zero = self.b.declare(Expression::Literal(match scalar {
+            Scalar::I32 => Literal::I32(0),
+            Scalar::U64 => Literal::U64(0),
+            Scalar::I64 => Literal::I64(0),
+            Scalar::F32 => Literal::F32(0.0),
+            _ => Literal::U32(0),
         }));
         if compare.is_none() {
             let got = self.cast(got, view.kind(), scalar.kind);

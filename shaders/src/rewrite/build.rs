@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use naga::{
     BinaryOperator, Block, Expression, Function, FunctionArgument, GlobalVariable, Handle, Literal,
-    LocalVariable, ScalarKind, Span, Statement, Type,
+    LocalVariable, Scalar, ScalarKind, Span, Statement, Type,
 };
 
 /// A handle to an expression of the function being built.
@@ -179,6 +179,20 @@ impl Builder {
         self.binary(BinaryOperator::ShiftRight, left, right)
     }
 
+    /// `left << 32`: a word, widened, as the upper one of two.
+    pub(super) fn upper_word(&mut self, left: Value) -> Value {
+        let right = self.word(32);
+        self.binary(BinaryOperator::ShiftLeft, left, right)
+    }
+
+    /// A number of words as one of units of `2^shift` words; a shift of -1 is half a word.
+    pub(super) fn units(&mut self, words: Value, shift: i32) -> Value {
+        match u32::try_from(shift) {
+            Ok(shift) => self.shift_right(words, shift),
+            Err(_) => self.times(words, 1 << shift.unsigned_abs()),
+        }
+    }
+
     pub(super) fn mask(&mut self, left: Value, right: u32) -> Value {
         let right = self.word(right);
         self.binary(BinaryOperator::And, left, right)
@@ -211,12 +225,21 @@ impl Builder {
         })
     }
 
-    /// The same bits as another kind of 32-bit scalar or vector.
+    /// The same bits as another kind of scalar or vector.
     pub(super) fn bitcast(&mut self, expr: Value, kind: ScalarKind) -> Value {
         self.emit(Expression::As {
             expr,
             kind,
             convert: None,
+        })
+    }
+
+    /// The scalar that a number becomes.
+    pub(super) fn convert(&mut self, expr: Value, to: Scalar) -> Value {
+        self.emit(Expression::As {
+            expr,
+            kind: to.kind,
+            convert: Some(to.width),
         })
     }
 

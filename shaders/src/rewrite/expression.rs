@@ -1,6 +1,6 @@
 //! Copies an expression with other operands.
 
-use naga::{Expression, GatherMode, Handle, Span};
+use naga::{Expression, GatherMode, Handle, ImageQuery, SampleLevel, Span};
 
 use super::build::Value;
 use super::function::Rewriter;
@@ -108,10 +108,60 @@ pub(super) fn with_operands(
             ));
         }
         Expression::Derivative { .. } => return Err(CopyError::Unsupported("a derivative")),
-        Expression::ImageSample { .. }
-        | Expression::ImageLoad { .. }
-        | Expression::ImageQuery { .. } => {
-            return Err(CopyError::Unsupported("a texture"));
+        Expression::ImageSample {
+            ref mut image,
+            ref mut sampler,
+            ref mut coordinate,
+            ref mut array_index,
+            ref mut offset,
+            ref mut level,
+            ref mut depth_ref,
+            ..
+        } => {
+            *image = f(*image)?;
+            *sampler = f(*sampler)?;
+            *coordinate = f(*coordinate)?;
+            for optional in [array_index, offset, depth_ref].into_iter().flatten() {
+                *optional = f(*optional)?;
+            }
+            match *level {
+                SampleLevel::Auto | SampleLevel::Zero => {}
+                SampleLevel::Exact(ref mut level) | SampleLevel::Bias(ref mut level) => {
+                    *level = f(*level)?;
+                }
+                SampleLevel::Gradient {
+                    ref mut x,
+                    ref mut y,
+                } => {
+                    *x = f(*x)?;
+                    *y = f(*y)?;
+                }
+            }
+        }
+        Expression::ImageLoad {
+            ref mut image,
+            ref mut coordinate,
+            ref mut array_index,
+            ref mut sample,
+            ref mut level,
+        } => {
+            *image = f(*image)?;
+            *coordinate = f(*coordinate)?;
+            for optional in [array_index, sample, level].into_iter().flatten() {
+                *optional = f(*optional)?;
+            }
+        }
+        Expression::ImageQuery {
+            ref mut image,
+            ref mut query,
+        } => {
+            *image = f(*image)?;
+            if let ImageQuery::Size {
+                level: Some(ref mut level),
+            } = *query
+            {
+                *level = f(*level)?;
+            }
         }
         Expression::RayQueryVertexPositions { .. }
         | Expression::RayQueryProceedResult

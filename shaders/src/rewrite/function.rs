@@ -34,6 +34,8 @@ pub(super) struct Rewriter<'a> {
     pub(super) probe: Option<Probe<'a>>,
     /// Of the statement or expression at hand, for messages.
     pub(super) span: Span,
+    /// Long values that were loaded, and the variables that hold them.
+    pub(super) held: HashMap<Value, Value>,
     map: HashMap<Handle<Expression>, Value>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Rewriter<'a> {
         let mut this = Self {
             params: vec![None; entry.storage.len()],
             b: Builder::new(name),
+            held: HashMap::new(),
             map: HashMap::new(),
             span: Span::UNDEFINED,
             entry,
@@ -118,6 +121,18 @@ impl<'a> Rewriter<'a> {
         Ok(self.b.declare(new))
     }
 
+    /// Whether an expression is made of constants alone.
+    fn is_constant(&self, old: Handle<Expression>) -> bool {
+        match self.source.function.expressions[old] {
+            Expression::Literal(_) | Expression::Constant(_) | Expression::ZeroValue(_) => true,
+            Expression::Compose { ref components, .. } => {
+                components.iter().all(|&part| self.is_constant(part))
+            }
+            Expression::Splat { value, .. } => self.is_constant(value),
+            _ => false,
+        }
+    }
+
     pub(super) fn unsupported(&self, construct: impl Into<String>) -> ShaderError {
         ShaderError::unsupported(construct, self.span, &self.entry.source)
     }
@@ -134,6 +149,12 @@ impl<'a> Rewriter<'a> {
             },
             Expression::Literal(naga::Literal::U32(word)) => return Ok(self.b.word(word)),
             ref e if e.needs_pre_emit() => e.clone(),
+            // The offset of a sample, which nothing emits.
+            _ if self.is_constant(old) => {
+                let value = self.constant(old)?;
+                self.map.insert(old, value);
+                return Ok(value);
+            }
             _ => {
                 return Err(ShaderError::Internal(format!(
                     "expression {old:?} is used before it is evaluated"
@@ -189,6 +210,16 @@ impl<'a> Rewriter<'a> {
                 }
             }
             Expression::Load { .. } if self.probe.is_some() && self.is_shared_load(old) => {
+                self.zero(old)?
+            }
+            // A divisor that is not loaded would be a constant zero, which is invalid. Where the quotient is not needed
+            // the divisor is not, either.
+            Expression::Binary {
+                op: naga::BinaryOperator::Divide | naga::BinaryOperator::Modulo,
+                ..
+            } if self.probe.is_some()
+                && !self.entry.analysis.is_feeding(self.source.reference(), old) =>
+            {
                 self.zero(old)?
             }
             Expression::ArrayLength(pointer) => match self.place(pointer) {
@@ -291,8 +322,41 @@ impl<'a> Rewriter<'a> {
                 });
             }
             Statement::Kill => return Err(self.unsupported("discard in a compute shader")),
-            Statement::ImageStore { .. } | Statement::ImageAtomic { .. } => {
-                return Err(self.unsupported("a storage texture"));
+            Statement::ImageStore {
+                image,
+                coordinate,
+                array_index,
+                value,
+            } => {
+                let statement = Statement::ImageStore {
+                    image: self.value(image)?,
+                    coordinate: self.value(coordinate)?,
+                    array_index: array_index.map(|h| self.value(h)).transpose()?,
+                    value: self.value(value)?,
+                };
+                self.b.statement(statement);
+            }
+            Statement::ImageAtomic {
+                image,
+                coordinate,
+                array_index,
+                fun,
+                value,
+            } => {
+                let fun = match fun {
+                    AtomicFunction::Exchange { compare: Some(h) } => AtomicFunction::Exchange {
+                        compare: Some(self.value(h)?),
+                    },
+                    other => other,
+                };
+                let statement = Statement::ImageAtomic {
+                    image: self.value(image)?,
+                    coordinate: self.value(coordinate)?,
+                    array_index: array_index.map(|h| self.value(h)).transpose()?,
+                    fun,
+                    value: self.value(value)?,
+                };
+                self.b.statement(statement);
             }
             Statement::RayQuery { .. } | Statement::RayPipelineFunction(_) => {
                 return Err(self.unsupported("ray tracing"));
@@ -426,12 +490,6 @@ impl<'a> Rewriter<'a> {
         let Shape::Atomic(scalar) = place.shape else {
             return Err(self.unsupported("an atomic on what is no atomic"));
         };
-        let view = self.plan.views[place.binding];
-        if scalar.kind != view.kind() && matches!(fun, AtomicFunction::Min | AtomicFunction::Max) {
-            return Err(self.unsupported(
-                "atomicMin or atomicMax on both `atomic<i32>` and `atomic<u32>` of one binding",
-            ));
-        }
         let ty = result.and_then(|old| match self.source.function.expressions[old] {
             Expression::AtomicResult { ty, .. } => Some(ty),
             _ => None,

@@ -6,8 +6,8 @@ use naga::{
 };
 
 use super::build::{Builder, Value};
-use super::physical::{Physical, view_name};
-use super::plan::View;
+use super::physical::Physical;
+use super::view::View;
 
 /// A function of the rewriter's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ impl Physical {
             Helper::Read(view) => {
                 let result = self.value_type(view);
                 self.switch(
-                    &format!("gmem_read_{}", view_name(view)),
+                    &format!("gmem_read_{}", view.name()),
                     view,
                     &[],
                     Some(result),
@@ -42,7 +42,7 @@ impl Physical {
             Helper::Write(view) => {
                 let value = self.value_type(view);
                 self.switch(
-                    &format!("gmem_write_{}", view_name(view)),
+                    &format!("gmem_write_{}", view.name()),
                     view,
                     &[value],
                     None,

@@ -1,14 +1,14 @@
-//! Types as words: where the leaves of a type lie, and which leaves a chain of accesses reaches.
+//! Types as leaves: where the leaves of a type lie, and which leaves a chain of accesses reaches.
 //!
 //! A *leaf* is what is loaded or stored as one value: a scalar, an atomic or a vector. A *shape* is the type at some
 //! point of a chain; matrix columns and vector components have no handle of their own in the IR.
 
 use naga::{Handle, Module, Scalar, Type, TypeInner, VectorSize};
 
-use crate::reflect::{column_stride, scalar_name};
+use crate::reflect::column_stride;
 
-/// A whole load or store of more leaves than this is refused.
-pub(super) const MAX_LEAVES: usize = 4096;
+/// A whole load or store of more leaves than this is made by loops over its parts.
+pub(super) const MANY_LEAVES: u64 = 256;
 
 /// The type of a place in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +23,31 @@ pub(super) enum Shape {
 /// A leaf of a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Leaf {
-    /// Words from the start of the whole.
+    /// Bytes from the start of the whole.
     pub(super) offset: u32,
     pub(super) scalar: Scalar,
     /// Components; `None` for a scalar.
     pub(super) size: Option<VectorSize>,
+    pub(super) atomic: bool,
 }
 
 impl Leaf {
-    pub(super) fn words(self) -> u32 {
+    /// A vector by itself.
+    pub(super) fn vector(size: VectorSize, scalar: Scalar) -> Self {
+        Self {
+            offset: 0,
+            scalar,
+            size: Some(size),
+            atomic: false,
+        }
+    }
+
+    pub(super) fn components(self) -> u32 {
         self.size.map_or(1, |s| s as u32)
+    }
+
+    pub(super) fn bytes(self) -> u32 {
+        self.components() * u32::from(self.scalar.width)
     }
 }
 
@@ -54,25 +69,18 @@ impl Shape {
     }
 
     fn collect(self, module: &Module, offset: u32, out: &mut Vec<Leaf>) -> Result<(), String> {
-        let mut leaf = |offset: u32, scalar: Scalar, size| {
-            if scalar.width != 4 {
-                return Err(format!("a `{}` in storage", scalar_name(scalar)));
-            }
-            if out.len() == MAX_LEAVES {
-                return Err(format!(
-                    "a whole load or store of more than {MAX_LEAVES} scalars and vectors"
-                ));
-            }
+        let mut leaf = |offset: u32, scalar: Scalar, size, atomic| {
             out.push(Leaf {
-                offset: offset / 4,
+                offset,
                 scalar,
                 size,
+                atomic,
             });
-            Ok(())
         };
         match self {
-            Self::Scalar(scalar) | Self::Atomic(scalar) => leaf(offset, scalar, None)?,
-            Self::Vector(size, scalar) => leaf(offset, scalar, Some(size))?,
+            Self::Scalar(scalar) => leaf(offset, scalar, None, false),
+            Self::Atomic(scalar) => leaf(offset, scalar, None, true),
+            Self::Vector(size, scalar) => leaf(offset, scalar, Some(size), false),
             Self::Whole(ty) => match module.types[ty].inner {
                 TypeInner::Matrix {
                     columns,
@@ -80,7 +88,8 @@ impl Shape {
                     scalar,
                 } => {
                     for c in 0..columns as u32 {
-                        leaf(offset + c * column_stride(rows, scalar), scalar, Some(rows))?;
+                        let column = offset + c * column_stride(rows, scalar);
+                        leaf(column, scalar, Some(rows), false);
                     }
                 }
                 TypeInner::Array { base, size, stride } => {
@@ -101,6 +110,52 @@ impl Shape {
             },
         }
         Ok(())
+    }
+
+    /// How many leaves there are, without listing them.
+    pub(super) fn leaf_count(self, module: &Module) -> u64 {
+        let Self::Whole(ty) = self else { return 1 };
+        match module.types[ty].inner {
+            TypeInner::Matrix { columns, .. } => columns as u64,
+            TypeInner::Array { base, size, .. } => match size.resolve(module.to_ctx()) {
+                Ok(naga::proc::IndexableLength::Known(n)) => {
+                    Self::of(module, base).leaf_count(module) * u64::from(n)
+                }
+                _ => 0,
+            },
+            TypeInner::Struct { ref members, .. } => members
+                .iter()
+                .map(|m| Self::of(module, m.ty).leaf_count(module))
+                .sum(),
+            _ => 0,
+        }
+    }
+
+    /// Calls `f` on one leaf of each kind that there is, so that no long array is walked.
+    pub(super) fn each_kind(self, module: &Module, f: &mut impl FnMut(Leaf)) -> Result<(), String> {
+        match self {
+            Self::Whole(ty) => match module.types[ty].inner {
+                TypeInner::Array {
+                    size: naga::ArraySize::Dynamic,
+                    ..
+                } => Err("a whole load or store of a runtime-sized array".to_owned()),
+                TypeInner::Array { base, .. } => Self::of(module, base).each_kind(module, f),
+                TypeInner::Struct { ref members, .. } => members
+                    .iter()
+                    .try_for_each(|m| Self::of(module, m.ty).each_kind(module, f)),
+                _ => self.leaves(module).map(|all| all.into_iter().for_each(f)),
+            },
+            _ => self.leaves(module).map(|all| all.into_iter().for_each(f)),
+        }
+    }
+
+    /// The bytes from the first leaf's first to the last leaf's last.
+    pub(super) fn span(self, module: &Module) -> u32 {
+        match self {
+            Self::Scalar(scalar) | Self::Atomic(scalar) => scalar.width.into(),
+            Self::Vector(size, scalar) => size as u32 * u32::from(scalar.width),
+            Self::Whole(ty) => module.types[ty].inner.size(module.to_ctx()),
+        }
     }
 
     /// The parts one level down, as `AccessIndex` numbers them: empty for leaves.
@@ -178,7 +233,7 @@ mod tests {
     /// The byte offsets of the leaves of the type called `T`, and its stride in an array.
     fn offsets(declarations: &str) -> (Vec<u32>, u32) {
         let source = format!(
-            "{declarations}\n@group(0) @binding(0) var<storage, read_write> a: array<T>;\n\
+            "enable f16;\n{declarations}\n@group(0) @binding(0) var<storage, read_write> a: array<T>;\n\
              @compute @workgroup_size(1) fn main() {{ a[0] = a[1]; }}"
         );
         let module = naga::front::wgsl::parse_str(&source).expect("the type parses");
@@ -187,8 +242,8 @@ mod tests {
             .element(&module)
             .expect("an array");
         assert_eq!(bound, None);
-        let leaves = element.leaves(&module).expect("words only");
-        (leaves.iter().map(|l| l.offset * 4).collect(), stride)
+        let leaves = element.leaves(&module).expect("leaves");
+        (leaves.iter().map(|l| l.offset).collect(), stride)
     }
 
     #[test]
@@ -245,34 +300,53 @@ mod tests {
                 vec![0, 8, 16],
                 24,
             ),
+            ("alias T = f16;", vec![0], 2),
+            ("alias T = vec3<f16>;", vec![0], 8),
+            ("alias T = mat3x3<f16>;", vec![0, 8, 16], 24),
+            ("alias T = mat2x2<f16>;", vec![0, 4], 8),
+            ("alias T = array<f16, 3>;", vec![0, 2, 4], 6),
+            ("struct T { a: f16, b: f16, c: f16 }", vec![0, 2, 4], 6),
+            (
+                "struct T { a: f16, b: f32, c: f16, d: vec2<f16> }",
+                vec![0, 4, 8, 12],
+                16,
+            ),
+            (
+                "struct T { a: u32, b: u64, c: vec2<f64> }",
+                vec![0, 8, 16],
+                32,
+            ),
         ] {
             assert_eq!(offsets(declarations), (expected, stride), "{declarations}");
         }
     }
 
     #[test]
-    fn narrow_and_wide_scalars_are_refused() {
+    fn leaves_are_counted_and_their_kinds_told_without_listing_them() {
         let module = naga::front::wgsl::parse_str(
-            "enable f16; @group(0) @binding(0) var<storage> a: array<f16>; @group(0) @binding(1) var<storage> b: u64;",
+            "struct S { a: array<array<vec3<f32>, 1000>, 1000>, b: mat3x3<f32>, c: array<u64, 9> }\n\
+             @group(0) @binding(0) var<storage> s: S;",
         )
         .expect("parses");
-        let errors: Vec<_> = module
-            .global_variables
-            .iter()
-            .map(|(_, v)| {
-                let shape = Shape::of(&module, v.ty);
-                shape
-                    .element(&module)
-                    .map_or(shape, |e| e.0)
-                    .leaves(&module)
+        let (_, var) = module.global_variables.iter().next().expect("one variable");
+        let shape = Shape::of(&module, var.ty);
+        assert_eq!(shape.leaf_count(&module), 1_000_000 + 3 + 9);
+        assert_eq!(shape.span(&module), 16_000_000 + 48 + 72 + 8);
+        let mut kinds = Vec::new();
+        shape
+            .each_kind(&module, &mut |leaf| {
+                kinds.push((leaf.components(), leaf.bytes()))
             })
-            .collect();
-        assert_eq!(
-            errors,
-            [
-                Err("a `f16` in storage".to_owned()),
-                Err("a `u64` in storage".to_owned())
-            ]
+            .expect("sized");
+        assert_eq!(kinds, [(3, 12), (3, 12), (3, 12), (3, 12), (1, 8)]);
+        let small = Shape::of(
+            &module,
+            match module.types[var.ty].inner {
+                TypeInner::Struct { ref members, .. } => members[1].ty,
+                _ => var.ty,
+            },
         );
+        let listed = small.leaves(&module).expect("sized");
+        assert_eq!(listed.len() as u64, small.leaf_count(&module));
     }
 }

@@ -15,6 +15,8 @@ mod physical;
 mod place;
 mod plan;
 mod probe;
+mod view;
+mod whole;
 mod wrapper;
 
 use std::collections::HashMap;
@@ -26,15 +28,36 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, ArraySize, Module, ResourceBinding, Span, TypeInner};
 
 use crate::error::chain;
-use crate::{Entry, Mode, Rewritten, ShaderError, Slot, Variant};
+use crate::{Entry, Mode, Rewritten, ShaderError, Slot, SlotKind, Variant};
 use function::Rewriter;
 use physical::Physical;
 use plan::Plan;
 use probe::Probe;
+use view::Sharing;
 
-/// Rewrites an entry point for a variant.
-pub(crate) fn rewrite(entry: &Entry, variant: &Variant) -> Result<Rewritten, ShaderError> {
+/// Rewrites an entry point for a variant, so that it binds at most so many storage buffers if that can be.
+pub(crate) fn rewrite(
+    entry: &Entry,
+    variant: &Variant,
+    most: u32,
+) -> Result<Rewritten, ShaderError> {
     check(entry, variant)?;
+    let [best, others @ ..] = Sharing::ALL;
+    let mut found = shared(entry, variant, best)?;
+    for sharing in others {
+        if found.storage_buffers <= most {
+            break;
+        }
+        let other = shared(entry, variant, sharing)?;
+        if other.storage_buffers < found.storage_buffers {
+            found = other;
+        }
+    }
+    Ok(found)
+}
+
+/// Rewrites an entry point for a variant, with views as `sharing` says.
+fn shared(entry: &Entry, variant: &Variant, sharing: Sharing) -> Result<Rewritten, ShaderError> {
     if variant.mode == Mode::Probe {
         // Whatever the bindings, a probe must not follow what it cannot know: it might never end.
         let apart: Vec<usize> = (0..entry.storage.len()).collect();
@@ -43,7 +66,7 @@ pub(crate) fn rewrite(entry: &Entry, variant: &Variant) -> Result<Rewritten, Sha
             .probeable(&apart)
             .map_err(ShaderError::NotProbeable)?;
     }
-    let plan = Plan::new(entry, variant.mode)?;
+    let plan = Plan::new(entry, variant.mode, sharing)?;
     let mut module = entry.module.clone();
     module.entry_points.clear();
     module.functions = Arena::new();
@@ -57,7 +80,13 @@ pub(crate) fn rewrite(entry: &Entry, variant: &Variant) -> Result<Rewritten, Sha
             continue;
         }
         let mut var = var.clone();
-        if let Some(i) = entry.values.iter().position(|v| v.global == old) {
+        let value = entry.values.iter().position(|v| v.global == old);
+        let resource = entry.resources.iter().position(|r| r.global == old);
+        if let Some(i) = value {
+            var.space = entry.values[i].space();
+        }
+        // Values first, then resources, whatever groups they were in.
+        if let Some(i) = value.or(resource.map(|i| entry.values.len() + i)) {
             var.binding = Some(ResourceBinding {
                 group: 1,
                 binding: i as u32,
@@ -69,7 +98,7 @@ pub(crate) fn rewrite(entry: &Entry, variant: &Variant) -> Result<Rewritten, Sha
         .storage
         .iter()
         .zip(&plan.views)
-        .map(|(s, view)| s.writes || view.is_atomic())
+        .map(|(s, views)| s.writes || views.atomics)
         .collect();
     let mut physical = Physical::new(module, variant, &writes);
     let stops = match variant.mode {
@@ -194,11 +223,17 @@ fn finish(entry: &Entry, physical: Physical) -> Result<Rewritten, ShaderError> {
         .filter_map(|b| group_0.get(&b.binding).copied())
         .collect();
     slots.sort_by_key(|s| s.binding);
+    let own = slots.iter().filter(|s| s.kind != SlotKind::Params).count();
+    let immediates = entry.values.iter().filter(|v| v.is_storage()).count();
     Ok(Rewritten {
+        storage_buffers: (own + immediates) as u32,
         module,
         entry: entry.name.clone(),
         slots,
-        values: (0..entry.values.len() as u32).collect(),
+        values: (0..).take(entry.values.len()).collect(),
+        resources: (entry.values.len() as u32..)
+            .take(entry.resources.len())
+            .collect(),
         workgroup_size: entry.workgroup_size,
     })
 }

@@ -14,7 +14,7 @@ use naga::{
 
 use super::build::{Builder, Value};
 use super::helpers::Helper;
-use super::plan::View;
+use super::view::View;
 use crate::{ENTRY_WINDOW_SHIFT, Mode, Params, Slot, SlotKind, Variant};
 
 /// Which window an address is in.
@@ -192,12 +192,12 @@ impl Physical {
             return global;
         }
         let element = self.view_type(view);
-        let ty = runtime(&mut self.module, element, 4 << view.shift());
+        let ty = runtime(&mut self.module, element, view.bytes());
         let binding = 3 + self.views.len() as u32;
         let write = self.writable[window as usize];
         let global = self.module.global_variables.append(
             GlobalVariable {
-                name: Some(format!("gmem_{}_{window}", view_name(view))),
+                name: Some(format!("gmem_{}_{window}", view.name())),
                 space: storage(write),
                 binding: Some(ResourceBinding { group: 0, binding }),
                 ty,
@@ -213,22 +213,22 @@ impl Physical {
     }
 
     fn view_type(&mut self, view: View) -> Handle<Type> {
-        self.ty(match view {
-            View::Word => TypeInner::Scalar(Scalar::U32),
-            View::Pair => vector(VectorSize::Bi, ScalarKind::Uint),
-            View::Quad => vector(VectorSize::Quad, ScalarKind::Uint),
-            View::AtomicUint => TypeInner::Atomic(Scalar::U32),
-            View::AtomicSint => TypeInner::Atomic(Scalar::I32),
+        self.ty(match (view.size, view.atomic) {
+            (None, true) => TypeInner::Atomic(view.scalar),
+            (None, false) => TypeInner::Scalar(view.scalar),
+            (Some(size), _) => TypeInner::Vector {
+                size,
+                scalar: view.scalar,
+            },
         })
     }
 
     /// The type of a view's elements once loaded.
     pub(super) fn value_type(&mut self, view: View) -> Handle<Type> {
-        match view {
-            View::AtomicUint => self.word,
-            View::AtomicSint => self.ty(TypeInner::Scalar(Scalar::I32)),
-            _ => self.view_type(view),
-        }
+        self.view_type(View {
+            atomic: false,
+            ..view
+        })
     }
 
     /// Loads an element of a window.
@@ -338,12 +338,8 @@ impl Physical {
 
     pub(super) fn result_type(&mut self, view: View, compares: bool) -> Handle<Type> {
         if compares {
-            let scalar = Scalar {
-                kind: view.kind(),
-                width: 4,
-            };
-            self.module
-                .generate_predeclared_type(PredeclaredType::AtomicCompareExchangeWeakResult(scalar))
+            let result = PredeclaredType::AtomicCompareExchangeWeakResult(view.scalar);
+            self.module.generate_predeclared_type(result)
         } else {
             self.value_type(view)
         }
@@ -419,15 +415,5 @@ fn storage(write: bool) -> AddressSpace {
         } else {
             StorageAccess::LOAD
         },
-    }
-}
-
-pub(super) fn view_name(view: View) -> &'static str {
-    match view {
-        View::Word => "words",
-        View::Pair => "pairs",
-        View::Quad => "quads",
-        View::AtomicUint => "atomics",
-        View::AtomicSint => "signed_atomics",
     }
 }

@@ -2,6 +2,7 @@
 
 use naga::{Expression, Function, Handle, Module, Scalar, VectorSize};
 
+use super::build::Value;
 use super::layout::Shape;
 use crate::StorageBinding;
 
@@ -11,26 +12,29 @@ pub(super) enum Index {
     Constant(u32),
     /// An expression of the user's function.
     Expression(Handle<Expression>),
+    /// A value of the new function, below the bound.
+    Value(Value),
 }
 
 /// One indexing of a chain whose index must be checked, or is not constant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) index: Index,
-    /// Words from one element to the next.
+    /// Bytes from one element to the next; 0 when the place's offset has them already.
     pub(super) stride: u32,
     /// Elements; `None` for the runtime-sized array.
     pub(super) bound: Option<u32>,
 }
 
-/// A place in a storage binding: word `offset + sum(index * stride)`, when all indices are in bounds.
+/// A place in a storage binding: byte `offset + sum(index * stride)`, when all indices are in bounds.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) binding: usize,
     pub(super) shape: Shape,
-    pub(super) offset: u32,
+    /// A constant index reaches beyond 4 GiB.
+    pub(super) offset: u64,
     pub(super) steps: Vec<Step>,
-    /// All addresses of the place are congruent to `offset` modulo this power of two, in words.
+    /// All addresses of the place are congruent to `offset` modulo this power of two, in bytes.
     pub(super) align: u32,
     /// Set when the last step chose this component of a vector by a constant.
     pub(super) component: Option<u32>,
@@ -57,7 +61,7 @@ impl Place {
                     shape: Shape::of(module, ty),
                     offset: 0,
                     steps: Vec::new(),
-                    align: (storage[binding].align / 4).max(1),
+                    align: storage[binding].align.max(4),
                     component: None,
                     dynamic_component: false,
                     vector: None,
@@ -68,22 +72,26 @@ impl Place {
                 place.indexed(module, Index::Expression(index))
             }
             Expression::AccessIndex { base, index } => {
-                let mut place = Self::trace(module, storage, function, base)?;
-                if let Some((shape, offset)) = place.shape.member(module, index) {
-                    place.shape = shape;
-                    place.offset = place.offset.wrapping_add(offset / 4);
-                    Some(place)
-                } else {
-                    place.indexed(module, Index::Constant(index))
-                }
+                let place = Self::trace(module, storage, function, base)?;
+                place.part(module, index)
             }
             _ => None,
         }
     }
 
-    fn indexed(mut self, module: &Module, index: Index) -> Option<Self> {
+    /// A struct's member, or what a constant index gives.
+    pub(super) fn part(mut self, module: &Module, index: u32) -> Option<Self> {
+        if let Some((shape, offset)) = self.shape.member(module, index) {
+            self.shape = shape;
+            self.offset += u64::from(offset);
+            Some(self)
+        } else {
+            self.indexed(module, Index::Constant(index))
+        }
+    }
+
+    pub(super) fn indexed(mut self, module: &Module, index: Index) -> Option<Self> {
         let (shape, stride, bound) = self.shape.element(module)?;
-        let stride = stride / 4;
         if let Shape::Vector(size, scalar) = self.shape {
             self.vector = Some((size, scalar));
         }
@@ -91,7 +99,7 @@ impl Place {
         self.shape = shape;
         match index {
             Index::Constant(i) => {
-                self.offset = self.offset.wrapping_add(i.wrapping_mul(stride));
+                self.offset += u64::from(i) * u64::from(stride);
                 if vector {
                     self.component = Some(i);
                 }
@@ -104,7 +112,7 @@ impl Place {
                     });
                 }
             }
-            Index::Expression(_) => {
+            Index::Expression(_) | Index::Value(_) => {
                 self.align = self.align.min(1 << stride.trailing_zeros().min(31));
                 self.dynamic_component |= vector;
                 self.steps.push(Step {
@@ -117,10 +125,21 @@ impl Place {
         Some(self)
     }
 
-    /// Whether `words` words from the place's `offset`th word on lie between two multiples of the place's alignment:
+    /// Whether the place begins at a whole word, or at a half that is known.
+    pub(super) fn known_half(&self) -> bool {
+        self.align >= 4
+    }
+
+    /// The last two bits of the place's `offset`th byte's address, when [`Place::known_half`].
+    pub(super) fn within_word(&self, offset: u32) -> u32 {
+        (self.offset as u32).wrapping_add(offset) & 3
+    }
+
+    /// Whether `bytes` bytes from the place's `offset`th on lie between two multiples of the place's alignment:
     /// then they lie in one page.
-    pub(super) fn within_alignment(&self, offset: u32, words: u32) -> bool {
-        (self.offset.wrapping_add(offset) & (self.align - 1)) + words <= self.align
+    pub(super) fn within_alignment(&self, offset: u32, bytes: u32) -> bool {
+        let first = (self.offset as u32).wrapping_add(offset) & (self.align - 1);
+        first + bytes <= self.align
     }
 }
 
@@ -160,29 +179,34 @@ mod tests {
     fn chains_become_offsets_and_strides() {
         let floats = "@group(0) @binding(0) var<storage, read_write> a: array<f32>;";
         let p = place(floats, "a[i] = 1.0;");
-        assert_eq!((p.offset, strides(&p), p.align), (0, vec![(1, None)], 1));
+        assert_eq!((p.offset, strides(&p), p.align), (0, vec![(4, None)], 4));
         let p = place(floats, "a[5] = 1.0;");
-        assert_eq!((p.offset, strides(&p)), (5, vec![(0, None)]));
+        assert_eq!((p.offset, strides(&p)), (20, vec![(0, None)]));
+        let p = place(floats, "a[0xfffffffeu] = 1.0;");
+        assert_eq!(p.offset, 0x3_ffff_fff8, "beyond what 32 bits hold");
 
         let matrices = "struct S { n: u32, m: array<mat3x3<f32>, 4> }\n\
                         @group(0) @binding(0) var<storage, read_write> a: array<S>;";
         let p = place(matrices, "a[i].m[j][2].y = 1.0;");
         assert_eq!(
             (p.offset, strides(&p)),
-            (4 + 8 + 1, vec![(52, None), (12, Some(4))])
+            (16 + 32 + 4, vec![(208, None), (48, Some(4))])
         );
-        assert_eq!((p.align, p.component), (4, Some(1)));
+        assert_eq!((p.align, p.component), (16, Some(1)));
         let p = place(matrices, "a[3].m[1][j][i] = 1.0;");
         assert_eq!(
             (p.offset, strides(&p)),
-            (3 * 52 + 4 + 12, vec![(0, None), (4, Some(3)), (1, Some(3))])
+            (
+                3 * 208 + 16 + 48,
+                vec![(0, None), (16, Some(3)), (4, Some(3))]
+            )
         );
         assert!(p.dynamic_component);
 
         let trailing = "struct Q { head: vec2<u32>, items: array<vec3<f32>> }\n\
                         @group(0) @binding(0) var<storage, read_write> q: Q;";
         let p = place(trailing, "q.items[i] = vec3<f32>();");
-        assert_eq!((p.offset, strides(&p), p.align), (4, vec![(4, None)], 4));
+        assert_eq!((p.offset, strides(&p), p.align), (16, vec![(16, None)], 16));
     }
 
     #[test]
@@ -191,12 +215,27 @@ mod tests {
             "@group(0) @binding(0) var<storage, read_write> a: array<vec3<f32>>;",
             "a[i] = vec3<f32>();",
         );
-        assert!(p.within_alignment(0, 3));
-        assert!(!p.within_alignment(2, 3));
+        assert!(p.within_alignment(0, 12));
+        assert!(!p.within_alignment(8, 12));
         let p = place(
             "struct E { x: u32, y: u32, z: u32 }\n@group(0) @binding(0) var<storage, read_write> a: array<E>;",
             "a[i] = E(1u, 2u, 3u);",
         );
-        assert!(p.within_alignment(0, 1) && !p.within_alignment(0, 2));
+        assert!(p.within_alignment(0, 4) && !p.within_alignment(0, 8));
+    }
+
+    #[test]
+    fn halves_of_words_are_known_unless_an_index_moves_by_one() {
+        let halves = "enable f16;\n@group(0) @binding(0) var<storage, read_write> a: array<f16>;";
+        let p = place(halves, "a[i] = 1.0h;");
+        assert_eq!((p.offset, strides(&p), p.align), (0, vec![(2, None)], 2));
+        assert!(!p.known_half() && p.within_alignment(0, 2) && !p.within_alignment(0, 4));
+        let p = place(
+            "enable f16;\nstruct S { x: f32, y: f16, z: f16 }\n@group(0) @binding(0) var<storage, read_write> a: array<S>;",
+            "a[i].z = 1.0h;",
+        );
+        assert_eq!((p.offset, strides(&p), p.align), (6, vec![(8, None)], 4));
+        assert!(p.known_half());
+        assert_eq!((p.within_word(0), p.within_word(2)), (2, 0));
     }
 }

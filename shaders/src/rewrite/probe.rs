@@ -11,16 +11,15 @@ use naga::{
     AddressSpace, BinaryOperator, Block, Expression, Function, Handle, Statement, Type, TypeInner,
 };
 
-use super::address::{Located, Start};
+use super::address::{Group, Located, Start};
 use super::build::Value;
 use super::function::Rewriter;
-use super::layout::Leaf;
 use super::place::Place;
 use super::plan::{Plan, visit};
 use crate::{Entry, ShaderError};
 
-/// Words of the smallest page: what a touch of its first and last word covers.
-const SPAN: u32 = 1024;
+/// Bytes of the smallest page: what a touch of its first and last word covers.
+const SPAN: u32 = 4096;
 
 /// The state of a probe's rewriting.
 pub(super) struct Probe<'a> {
@@ -72,9 +71,8 @@ impl Rewriter<'_> {
         old: Handle<Expression>,
         place: &Place,
     ) -> Result<Value, ShaderError> {
-        let leaves = self.leaves(place.shape)?;
         let start = self.start(place)?;
-        self.touch_place(place, &start, &leaves, false)?;
+        self.touch_place(place, &start, false)?;
         if !self.entry.analysis.is_feeding(self.source.reference(), old) {
             return self.zero(old);
         }
@@ -82,10 +80,10 @@ impl Rewriter<'_> {
     }
 
     /// Stops the lane when a group is in bounds and not resident.
-    pub(super) fn stop_unless(&mut self, start: &Start, located: &[Located]) {
+    pub(super) fn stop_unless(&mut self, start: &Start, located: &[(Group, Located)]) {
         let mut missing = None;
-        for group in located {
-            let absent = self.strayed(start.in_bounds, group.ok);
+        for (_, located) in located {
+            let absent = self.strayed(start.in_bounds, located.ok);
             missing = Some(match missing {
                 Some(m) => self.b.binary(BinaryOperator::LogicalOr, m, absent),
                 None => absent,
@@ -96,32 +94,37 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Touches the pages of a place's leaves.
+    /// Touches the pages of a place.
     fn touch_place(
         &mut self,
         place: &Place,
         start: &Start,
-        leaves: &[Leaf],
         store: bool,
     ) -> Result<(), ShaderError> {
         let condition = match start.in_bounds {
             Some(inside) => inside,
             None => self.b.boolean(true),
         };
+        if self.is_long(place.shape) {
+            return self.touch_long(place, start, condition, store);
+        }
+        let leaves = self.leaves(place.shape)?;
         let mut i = 0;
         while i < leaves.len() {
             let first = leaves[i].offset;
-            let mut words = leaves[i].words();
+            let mut bytes = leaves[i].bytes();
             i += 1;
-            while i < leaves.len() && leaves[i].offset + leaves[i].words() - first <= SPAN {
-                words = leaves[i].offset + leaves[i].words() - first;
+            while i < leaves.len() && leaves[i].offset + leaves[i].bytes() - first <= SPAN {
+                bytes = leaves[i].offset + leaves[i].bytes() - first;
                 i += 1;
             }
             let page = self.page_of(place, start, first)?;
             self.physical
                 .touch(&mut self.b, condition, page.touch_base, page.page, store);
-            if !place.within_alignment(first, words) {
-                let page = self.page_of(place, start, first + words - 1)?;
+            if !place.within_alignment(first, bytes) {
+                // The last leaf's last word, or half.
+                let last = first + bytes - u32::from(leaves[i - 1].scalar.width.min(4));
+                let page = self.page_of(place, start, last)?;
                 self.physical
                     .touch(&mut self.b, condition, page.touch_base, page.page, store);
             }
@@ -130,7 +133,7 @@ impl Rewriter<'_> {
     }
 
     /// Stops the lane when `missing` holds.
-    fn stop_when(&mut self, missing: Value) {
+    pub(super) fn stop_when(&mut self, missing: Value) {
         self.b.begin();
         let flag = self.b.global(self.physical.flag);
         let yes = self.b.boolean(true);
@@ -266,11 +269,12 @@ impl Rewriter<'_> {
     pub(super) fn probe_statement(&mut self, statement: &Statement) -> Result<bool, ShaderError> {
         match *statement {
             Statement::ControlBarrier(_) | Statement::MemoryBarrier(_) => {}
+            // A probe has no effect, and no address hangs on a texture that is written.
+            Statement::ImageStore { .. } | Statement::ImageAtomic { .. } => {}
             Statement::Store { pointer, .. } => {
                 if let Some(place) = self.place(pointer) {
-                    let leaves = self.leaves(place.shape)?;
                     let start = self.start(&place)?;
-                    self.touch_place(&place, &start, &leaves, true)?;
+                    self.touch_place(&place, &start, true)?;
                 } else if !self.is_shared(pointer) {
                     return Ok(false);
                 }
@@ -279,10 +283,9 @@ impl Rewriter<'_> {
                 pointer, result, ..
             } => {
                 if let Some(place) = self.place(pointer) {
-                    let leaves = self.leaves(place.shape)?;
                     let start = self.start(&place)?;
-                    self.touch_place(&place, &start, &leaves, false)?;
-                    self.touch_place(&place, &start, &leaves, true)?;
+                    self.touch_place(&place, &start, false)?;
+                    self.touch_place(&place, &start, true)?;
                 }
                 if let Some(result) = result {
                     self.define_zero(result)?;
