@@ -1,4 +1,4 @@
-//! The `gmem` command: demonstrations, information, and any WGSL kernel over files.
+//! The `gmem` command: demonstrations, information, and any kernel over files.
 #![forbid(unsafe_code)]
 
 mod cli;

@@ -96,8 +96,8 @@ done <"$work/built"
 # Why a test program is not packed, or nothing: not_packed PACKAGE NAME
 not_packed() {
     case $1-$2 in
-        gmem-lib) echo "without a device" ;;
-        gmem-edges | gmem-measure) echo "reads the source tree" ;;
+        gmem-lib | gmem-check) echo "without a device" ;;
+        gmem-constructs | gmem-edges | gmem-measure) echo "reads the source tree" ;;
         gmem-failures | gmem-misuse | gmem-oracle_sim | gmem-prefetch | gmem-raw) echo "on the simulated device" ;;
     esac
 }

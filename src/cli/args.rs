@@ -19,6 +19,8 @@ Examples:
   gmem demo triad --size 1GiB --device-memory 64MiB
   gmem demo pagerank --graph web.mtx --report pagerank.json
   gmem run saxpy.wgsl --grid 4096 --bind x=x.npy --bind y=y.npy,out=result.npy --uniform a=f32:2.0
+  gmem run examples/plans/radix.toml          a job of several kernels, described in a file
+  gmem check saxpy.wgsl                       what a kernel accesses, and how its pages will be found
 
 Sizes are bytes, or numbers with K, M, G, T (powers of 1024; KiB, MiB, ... are the same) or KB, MB, GB, TB (powers of 1000).
 Results go to standard output and nothing else does. The exit status is 0, 1 when a run failed or was not verified, 2 for bad arguments.";
@@ -31,12 +33,21 @@ not choose by what must be written home: a policy may move fewer bytes in both d
 Policies replay what passes needed and what probes and prefetches fetched ahead of them, the optimum what passes needed.
 `recorded` is what the run itself did, which also sought frames side by side; a replay knows of no places: compare replays with each other.";
 
+const CHECK_NOTES: &str = "\
+For each compute entry point: its bindings, as declared and as really used; its hazard class (A: no barrier, nothing both read and written;
+B: barriers; C: a binding is read and written in place; D: atomic read-modify-writes; E: workgroups wait for each other); how the pages it
+touches are found (static: on the host; probe: on the device, before a pass; resident: not, all has to fit) and why; and the variants that
+its launches could need, each of which is made and validated. The exit status is 1 when anything is not supported, 2 for bad arguments.
+No adapter is needed. An override without a value by default is taken to be 1 unless --override says otherwise.";
+
 const RUN_NOTES: &str = "\
 SPEC, after --bind NAME=, is one of
   FILE.npy             a NumPy array of numbers in C order
   FILE.bin             the bytes of a file
   zeros:64MiB          that many zero bytes
   zeros:f32:1000000    that many zero elements (u8 i8 u16 i16 f16 u32 i32 f32 u64 i64 f64)
+  random:f32:1000000   random elements, by --seed and NAME: floats from 0 to 1, integers of any value (no f16)
+  range:u32:1000000    0, 1, 2 and so on (no f16)
 each followed, if wanted, by ,out=FILE: where the contents go after the last run (FILE.npy keeps dtype and shape).
 Input files are never written otherwise.
 
@@ -47,7 +58,11 @@ VALUES, after --uniform NAME=, fill the scalars of the WGSL type in order, where
   --uniform params=Params:4096,0.25,1.5   a struct by its name: each value is read as the scalar it fills
   --uniform params=params.bin             the bytes themselves
 
-NAME is the name of a WGSL variable, or GROUP.BINDING such as 0.2.
+NAME is the name of a variable in the kernel, or GROUP.BINDING such as 0.2. Blocks of GLSL and SPIR-V without a
+variable's name go by their own; without any debug names, set 0 and binding 2 is b0_2.
+
+PLAN.toml describes a job of several kernels: buffers, kernels and the steps to take (docs/plan-format.md; examples/plans has some).
+It says itself what is bound; --bind NAME=SPEC then gives one of its buffers other contents, and --repeat takes its steps again.
 
 Example:
   gmem run blur.wgsl --grid 256,256 --entry blur --bind src=in.npy --bind dst=zeros:f32:16777216,out=out.npy \\
@@ -72,9 +87,12 @@ pub enum Command {
     Info(InfoArgs),
     /// Run demonstrations on several times more data than device memory, each verified (the default command)
     Demo(DemoArgs),
-    /// Run any WGSL kernel over files
+    /// Run any kernel in WGSL, SPIR-V or GLSL over files
     #[command(after_help = RUN_NOTES)]
     Run(RunArgs),
+    /// Show what kernels access, how their pages will be found and why, and what is not supported
+    #[command(after_help = CHECK_NOTES)]
+    Check(CheckArgs),
     /// Measure against what an expert would write by hand with plain wgpu; every ratio is of two sides run in turn
     Bench(BenchArgs),
     /// Replay the page accesses of a recorded run under other eviction policies, and under Belady's optimum
@@ -189,19 +207,19 @@ impl Default for DemoArgs {
 /// `gmem run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// File with the kernel, in WGSL
-    #[arg(value_name = "KERNEL.wgsl")]
+    /// File with the kernel: WGSL (.wgsl), SPIR-V (.spv) or GLSL for Vulkan (.comp, .glsl); or with a plan of several (.toml)
+    #[arg(value_name = "KERNEL|PLAN")]
     pub kernel: PathBuf,
-    /// Workgroups in each dimension
+    /// Workgroups in each dimension; needed for a kernel
     #[arg(long, value_name = "X[,Y[,Z]]", value_parser = grid)]
-    pub grid: [u32; 3],
+    pub grid: Option<[u32; 3]>,
     /// Entry point [default: the only one there is]
     #[arg(long, value_name = "NAME")]
     pub entry: Option<String>,
     /// Memory for a storage binding; once for each of them (SPEC: see below)
     #[arg(long = "bind", value_name = "NAME=SPEC", value_parser = spec::parse_bind)]
     pub binds: Vec<BindSpec>,
-    /// Values of a uniform binding; once for each of them (VALUES: see below)
+    /// Values of a uniform or an immediate (push constant); once for each of them (VALUES: see below)
     #[arg(long = "uniform", value_name = "NAME=TYPE:VALUE,...|NAME=FILE.bin", value_parser = UniformSpec::parse)]
     pub uniforms: Vec<UniformSpec>,
     /// Value of a pipeline-overridable constant, a number or true or false; once for each of them
@@ -210,6 +228,23 @@ pub struct RunArgs {
     /// How many times to launch the kernel, one after the other, on the same memory
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
+}
+
+/// `gmem check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Files with kernels: WGSL (.wgsl), SPIR-V (.spv) or GLSL for Vulkan (.comp, .glsl)
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Only the entry point of this name [default: all compute entry points]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    /// Value of a pipeline-overridable constant, in the files that have it; once for each of them
+    #[arg(long = "override", value_name = "NAME=VALUE", value_parser = spec::parse_override)]
+    pub overrides: Vec<OverrideSpec>,
 }
 
 /// `gmem bench`.
@@ -316,170 +351,18 @@ pub enum Adapter {
     Named(String),
 }
 
-/// An argument that is wrong together with another one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArgumentError {
-    /// `--graph` where no pagerank is run.
-    #[error("--graph is for the pagerank demo: `gmem demo pagerank --graph FILE.mtx`")]
-    GraphWithoutPagerank,
-    /// `--file` where no histogram is run.
-    #[error("--file is for the histogram demo: `gmem demo histogram --file FILE`")]
-    FileWithoutHistogram,
-    /// A size for data whose size is given by a file.
-    #[error("--size does not go with {0}: the file says how much data there is")]
-    SizeOfFile(&'static str),
-    /// `--policy belady` or `all` where something is to run.
-    #[error(
-        "--policy {0} is for replays of a trace: `gmem replay TRACE --policy {0}`; here use lru, clock, random or zeal"
-    )]
-    OnlyReplays(&'static str),
-    /// `--trace` where nothing runs.
-    #[error("--trace records a run: use it with run, demo or bench")]
-    NothingToTrace,
-    /// A common option where it would change nothing.
-    #[error("{option} changes nothing in {command}: leave it out")]
-    Useless {
-        /// The option.
-        option: &'static str,
-        /// The command.
-        command: &'static str,
-    },
-    /// One binding or constant is given twice.
-    #[error("`{name}` is given twice by {option}: give it once")]
-    Twice {
-        /// The option.
-        option: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// Two outputs would go to one file.
-    #[error("two bindings write {0:?}: give each its own output file")]
-    SameOutput(PathBuf),
-    /// The rows and the page would go to one file.
-    #[error("--json and --html both write {0:?}: give each its own file")]
-    SameResult(PathBuf),
-}
-
-impl Cli {
-    /// Checks what no single argument shows.
-    ///
-    /// # Errors
-    /// When arguments contradict each other.
-    pub fn check(&self) -> Result<(), ArgumentError> {
-        let runs = !matches!(self.command, Some(Command::Info(_) | Command::Replay(_)));
-        if self.common.trace.is_some() && !runs {
-            return Err(ArgumentError::NothingToTrace);
-        }
-        match (&self.command, self.common.policy) {
-            (Some(Command::Replay(_)), _) | (_, None | Some(PolicyChoice::One(_))) => {}
-            (_, Some(PolicyChoice::Belady)) => return Err(ArgumentError::OnlyReplays("belady")),
-            (_, Some(PolicyChoice::All)) => return Err(ArgumentError::OnlyReplays("all")),
-        }
-        self.common.check_useful(self.command.as_ref())?;
-        match &self.command {
-            Some(Command::Demo(demo)) => demo.check(),
-            Some(Command::Run(run)) => run.check(),
-            Some(Command::Bench(bench)) => bench.check(),
-            Some(Command::Info(_) | Command::Replay(_)) | None => Ok(()),
-        }
-    }
-}
-
-impl Common {
-    /// Checks that no option was given that the command passes over: whoever gave it expects something of it.
-    fn check_useful(&self, command: Option<&Command>) -> Result<(), ArgumentError> {
-        let space = [
-            (self.adapter.is_some(), "--adapter"),
-            (self.page_size.is_some(), "--page-size"),
-            (self.host.is_some(), "--host"),
-        ];
-        let replayed = [
-            (self.device_memory.is_some(), "--device-memory"),
-            (self.policy.is_some(), "--policy"),
-        ];
-        let (command, passed_over) = match command {
-            Some(Command::Replay(_)) => ("a replay", space.to_vec()),
-            Some(Command::Bench(BenchArgs { from: Some(_), .. })) => {
-                let run = [
-                    (self.seed != 0, "--seed"),
-                    (self.trace.is_some(), "--trace"),
-                ];
-                (
-                    "a record that is only shown",
-                    [&space[..], &replayed, &run].concat(),
-                )
-            }
-            // Its cases are about certain amounts and policies.
-            Some(Command::Bench(_)) => (
-                "`gmem bench`, whose cases choose their own",
-                replayed.to_vec(),
-            ),
-            _ => return Ok(()),
-        };
-        match passed_over.into_iter().find(|(given, _)| *given) {
-            Some((_, option)) => Err(ArgumentError::Useless { option, command }),
-            None => Ok(()),
-        }
-    }
-}
-
-impl DemoArgs {
-    fn check(&self) -> Result<(), ArgumentError> {
-        if self.graph.is_some() && !self.name.each().contains(&DemoName::Pagerank) {
-            return Err(ArgumentError::GraphWithoutPagerank);
-        }
-        if self.file.is_some() && !self.name.each().contains(&DemoName::Histogram) {
-            return Err(ArgumentError::FileWithoutHistogram);
-        }
-        // With `all` the size is still that of the other demonstrations.
-        match (self.size, self.name) {
-            (Some(_), DemoName::Pagerank) if self.graph.is_some() => {
-                Err(ArgumentError::SizeOfFile("--graph"))
-            }
-            (Some(_), DemoName::Histogram) if self.file.is_some() => {
-                Err(ArgumentError::SizeOfFile("--file"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 impl RunArgs {
-    fn check(&self) -> Result<(), ArgumentError> {
-        once("--bind", self.binds.iter().map(|b| b.name.to_string()))?;
-        once(
-            "--uniform",
-            self.uniforms.iter().map(|u| u.name.to_string()),
-        )?;
-        once("--override", self.overrides.iter().map(|o| o.name.clone()))?;
-        let mut outputs: Vec<_> = self.binds.iter().filter_map(|b| b.out.as_ref()).collect();
-        outputs.sort();
-        match outputs.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(ArgumentError::SameOutput(pair[0].clone())),
-            None => Ok(()),
-        }
+    /// Whether it is a plan that is to be run.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        spec::has_extension(&self.kernel, "toml")
     }
-}
 
-impl BenchArgs {
-    fn check(&self) -> Result<(), ArgumentError> {
-        match &self.html {
-            Some(html) if self.json.as_ref() == Some(html) => {
-                Err(ArgumentError::SameResult(html.clone()))
-            }
-            _ => Ok(()),
-        }
+    /// Workgroups in each dimension, of a kernel.
+    #[must_use]
+    pub fn workgroups(&self) -> [u32; 3] {
+        self.grid.unwrap_or([1; 3])
     }
-}
-
-fn once(option: &'static str, names: impl Iterator<Item = String>) -> Result<(), ArgumentError> {
-    let mut seen = std::collections::HashSet::new();
-    for name in names {
-        if !seen.insert(name.clone()) {
-            return Err(ArgumentError::Twice { option, name });
-        }
-    }
-    Ok(())
 }
 
 fn page_size(text: &str) -> Result<PageSize, Box<dyn std::error::Error + Send + Sync>> {

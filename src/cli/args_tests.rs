@@ -2,6 +2,7 @@ use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::cli::contradiction::ArgumentError;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("gmem").chain(line.split_whitespace()))
@@ -66,7 +67,7 @@ fn a_run_is_read_whole() {
     let Some(Command::Run(run)) = cli.command else {
         panic!("not a run")
     };
-    assert_eq!(run.grid, [4, 5, 1]);
+    assert_eq!(run.grid, Some([4, 5, 1]));
     assert_eq!(
         (
             run.binds.len(),
@@ -90,7 +91,6 @@ fn bad_arguments_are_refused_by_the_parser_with_status_2() {
         "demo --device-memory 12parsecs",
         "demo --seed -1",
         "run",
-        "run k.wgsl",
         "run k.wgsl --grid 0",
         "run k.wgsl --grid 1,0,1",
         "run k.wgsl --grid 1,2,3,4",
@@ -140,6 +140,22 @@ fn arguments_that_contradict_each_other_are_refused() {
         check("run k.wgsl --grid 1 --bind a=zeros:1K,out=o.bin --bind b=zeros:1K,out=o.bin"),
         ArgumentError::SameOutput(_)
     ));
+    assert_eq!(check("run k.wgsl"), ArgumentError::NoGrid);
+    for (option, value) in [
+        ("--grid", "4"),
+        ("--entry", "main"),
+        ("--uniform", "p=u32:1"),
+        ("--override", "N=1"),
+    ] {
+        assert_eq!(
+            check(&format!("run p.toml {option} {value}")),
+            ArgumentError::NotForPlans(option)
+        );
+    }
+    assert_eq!(
+        check("check k.wgsl --trace t.json"),
+        ArgumentError::NothingToTrace
+    );
     parse("demo all --size 1M --graph g.mtx --file f")
         .unwrap()
         .check()

@@ -1,4 +1,4 @@
-//! What `gmem run` binds: memory filled from files or with zeroes, and written back where that was asked for.
+//! What `gmem run` binds: memory filled from files, with zeroes or with generated elements, and written back where that was asked for.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use gmem::{Gmem, Vector};
 
 use super::Failure;
+use super::making::Making;
 use super::npy::{self, Layout, NpyError, NpyFile};
 use super::progress::Progress;
 use super::size;
@@ -38,14 +39,15 @@ enum From {
     Npy(NpyFile),
     Bin(PathBuf, File),
     Zeros,
+    Made(Making),
 }
 
 impl Input {
-    /// Opens what a binding names, and looks where its output is to go.
+    /// Opens what a binding names, and looks where its output is to go. `seed` is that of generated data.
     ///
     /// # Errors
     /// With bad arguments when there is no such file or folder; else when the file cannot be bound.
-    pub fn open(spec: &BindSpec) -> Result<Self, Failure> {
+    pub fn open(spec: &BindSpec, seed: u64) -> Result<Self, Failure> {
         if let Some(out) = &spec.out {
             check_output(out)?;
         }
@@ -82,6 +84,18 @@ impl Input {
                     layout,
                 }
             }
+            Source::Made {
+                how,
+                element,
+                count,
+            } => {
+                let layout = Layout::list(*element, *count)?;
+                Self {
+                    bytes: layout.bytes(),
+                    from: From::Made(Making::new(*how, *element, seed, &spec.name)),
+                    layout: Some(layout),
+                }
+            }
         })
     }
 
@@ -91,11 +105,17 @@ impl Input {
         self.layout.as_ref()
     }
 
+    /// Bytes of data.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Bytes that are read from a file.
     #[must_use]
     pub const fn bytes_to_read(&self) -> u64 {
         match self.from {
-            From::Zeros => 0,
+            From::Zeros | From::Made(_) => 0,
             From::Npy(_) | From::Bin(..) => self.bytes,
         }
     }
@@ -122,6 +142,7 @@ impl Input {
                 stream::fill(&path, &mut file, &mut memory[..bytes as usize], progress)?
             }
             From::Zeros => {}
+            From::Made(making) => making.fill(&mut memory[..bytes as usize]),
         }
         Ok(Memory {
             memory,
@@ -141,6 +162,18 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The data.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.memory[..self.bytes as usize]
+    }
+
+    /// What the data are, where that is known.
+    #[must_use]
+    pub const fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
+    }
+
     /// Writes the data to a file.
     ///
     /// # Errors
@@ -191,7 +224,7 @@ mod tests {
     use crate::cli::spec::parse_bind;
 
     fn status(spec: &str) -> Option<u8> {
-        Input::open(&parse_bind(spec).unwrap())
+        Input::open(&parse_bind(spec).unwrap(), 0)
             .err()
             .map(|failure| failure.report())
     }

@@ -21,6 +21,20 @@ pub enum MisfitError {
         /// What there is.
         available: String,
     },
+    /// The kernel uses what cannot be given here.
+    #[error(
+        "kernel `{kernel}` uses the {noun} `{name}` ({ty}), which cannot be given here: launch it from Rust, with `Launch::{noun}`"
+    )]
+    Resource {
+        /// The entry point.
+        kernel: String,
+        /// `texture` or `sampler`.
+        noun: &'static str,
+        /// The variable.
+        name: String,
+        /// Its type.
+        ty: String,
+    },
     /// Some are not given.
     #[error("kernel `{kernel}` needs {option} for {missing}")]
     Missing {

@@ -5,15 +5,19 @@
 
 pub mod args;
 pub mod bench;
+pub mod check;
+pub mod contradiction;
 pub mod csr;
 pub mod demo;
 pub mod files;
 pub mod graph;
 pub mod info;
+pub mod making;
 pub mod misfit;
 pub mod mtx;
 pub mod npy;
 pub mod output;
+pub mod plan;
 pub mod progress;
 pub mod replay;
 pub mod report;
@@ -124,8 +128,19 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Keeps the compiler's panics on broken shaders quiet: each is reported as an error of its shader.
+fn quiet_front_ends() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !gmem::gpu::panics_are_errors() {
+            usual(info);
+        }
+    }));
+}
+
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    quiet_front_ends();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -154,7 +169,9 @@ pub fn main() -> ExitCode {
         None => demo::runner::run(common, &DemoArgs::default()),
         Some(Command::Demo(args)) => demo::runner::run(common, args),
         Some(Command::Info(args)) => info::run(common, args),
+        Some(Command::Run(args)) if args.is_plan() => plan::run(common, args),
         Some(Command::Run(args)) => run::run(common, args),
+        Some(Command::Check(args)) => check::run(common, args),
         Some(Command::Bench(args)) => bench::run(common, args),
         Some(Command::Replay(args)) => replay::run(common, args),
     });

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, Common};
 use super::spec::Source;
 use super::uniform::UniformSource;
 
@@ -55,6 +55,9 @@ pub fn check_distinct(cli: &Cli) -> Result<(), Same> {
                 }
             }
         }
+        Some(Command::Check(check)) => {
+            check.files.iter().for_each(|path| input("a kernel", path));
+        }
         Some(Command::Info(_)) | None => {}
     }
     distinct(&outputs, &inputs)?;
@@ -65,6 +68,26 @@ pub fn check_distinct(cli: &Cli) -> Result<(), Same> {
         }));
     }
     distinct(&outputs, &[])
+}
+
+/// The same for a plan, whose files are known once it is read: each is a path and what is there.
+///
+/// # Errors
+/// The first two that are one. A buffer's contents may go where they came from, or where others did.
+pub fn check_distinct_in_plan<'a>(
+    common: &'a Common,
+    inputs: impl Iterator<Item = (String, &'a Path)>,
+    outputs: impl Iterator<Item = (String, &'a Path)>,
+) -> Result<(), Same> {
+    let identified = |(what, path): (String, &Path)| (what, identity(path));
+    let mut results: Vec<_> = [("--report", &common.report), ("--trace", &common.trace)]
+        .into_iter()
+        .filter_map(|(option, path)| Some((option.to_owned(), path.as_deref()?)))
+        .map(identified)
+        .collect();
+    distinct(&results, &inputs.map(identified).collect::<Vec<_>>())?;
+    results.extend(outputs.map(identified));
+    distinct(&results, &[])
 }
 
 /// Checks that no output is another one, or an input.

@@ -118,7 +118,7 @@ pub struct Report {
     /// Which demonstration it was, if one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether an independent computation came to the same result; of a demonstration.
+    /// Whether an independent computation came to the same result, of a demonstration; whether all was as expected, of a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
     /// On what, and how.

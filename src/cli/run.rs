@@ -1,9 +1,10 @@
-//! `gmem run`: any WGSL kernel over files, with no Rust.
+//! `gmem run`: any kernel in WGSL, SPIR-V or GLSL over files, with no Rust.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
+use gmem::gpu::Source as Shader;
 use gmem::gpu::{CompileError, Leaf as WgslLeaf, ScalarLeaf, ShaderError};
 use gmem::{Gmem, Kernel, StorageInfo, UniformInfo};
 use gmem_hal::counted;
@@ -23,9 +24,9 @@ use super::{Failure, note, print, size};
 /// The simulated device has no compiler.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the simulated device runs Rust closures, not WGSL: `gmem run` needs a GPU adapter, which `gmem info` lists"
+    "the simulated device runs Rust closures, not shaders: `gmem run` needs a GPU adapter, which `gmem info` lists"
 )]
-struct NeedsGpu;
+pub(super) struct NeedsGpu;
 
 /// Runs `gmem run`.
 ///
@@ -36,7 +37,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     let inputs: Vec<Input> = args
         .binds
         .iter()
-        .map(Input::open)
+        .map(|bind| Input::open(bind, common.seed))
         .collect::<Result<_, _>>()?;
     for uniform in &args.uniforms {
         if let UniformSource::File(path) = &uniform.source {
@@ -56,12 +57,12 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     let kernel = gm
         .kernel_on(&gm.device(0)?, &source, args.entry.as_deref(), &overrides)
         .map_err(|error| misnamed_or_failed(error, !overrides.is_empty()))?;
-    check_grid(args.grid, kernel.workgroup_size()).map_err(Failure::arguments)?;
+    check_grid(args.workgroups(), kernel.workgroup_size()).map_err(Failure::arguments)?;
     let names = bindings(&kernel, &args.binds).map_err(Failure::arguments)?;
     for ((info, spec), input) in names.iter().zip(&args.binds).zip(&inputs) {
         check_element(info, spec, input).map_err(Failure::arguments)?;
     }
-    let values = values(&kernel, &args.uniforms)?;
+    let values = values(&kernel, &args.uniforms, "--uniform")?;
 
     let progress = Progress::start("reading", inputs.iter().map(Input::bytes_to_read).sum());
     let mut memory = inputs
@@ -94,10 +95,12 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     print(&text)
 }
 
-/// The kernel's text.
-fn source(path: &Path) -> Result<String, Failure> {
+/// The kernel, in the language that its file's name says.
+pub fn source(path: &Path) -> Result<Shader<'static>, Failure> {
     stream::open(path).map_err(Failure::arguments)?;
-    std::fs::read_to_string(path).map_err(|e| Failure::run(stream::StreamError::io(path, e)))
+    let bytes = std::fs::read(path).map_err(|e| Failure::run(stream::StreamError::io(path, e)))?;
+    Shader::from_file(path, bytes)
+        .map_err(|e| Failure::run(format!("{} cannot be read: {e}", path.display())))
 }
 
 /// Launches as often as was asked for, and has the results at hand. Says how many passes each launch took.
@@ -118,7 +121,7 @@ fn launch(
     let began = Instant::now();
     let mut passes = 0;
     for _ in 0..args.repeat {
-        let mut launch = kernel.launch(args.grid);
+        let mut launch = kernel.launch(args.workgroups());
         for (info, memory) in names.iter().zip(&mut *memory) {
             launch = launch.bind(&info.name, &mut memory.memory);
         }
@@ -140,7 +143,7 @@ fn launch(
 }
 
 /// An entry point or a constant that was named wrong, or has to be named, is the argument's fault; all else the run's.
-fn misnamed_or_failed(error: gmem::Error, overridden: bool) -> Failure {
+pub(super) fn misnamed_or_failed(error: gmem::Error, overridden: bool) -> Failure {
     let ours = match &error {
         gmem::Error::Compile(CompileError::Shader(shader)) => match shader {
             ShaderError::NoEntryPoint { name, available } => {
@@ -159,7 +162,7 @@ fn misnamed_or_failed(error: gmem::Error, overridden: bool) -> Failure {
 }
 
 /// Too small a binding is the argument's fault, all else the run's.
-fn misfit_or_failed(error: gmem::Error) -> Failure {
+pub(super) fn misfit_or_failed(error: gmem::Error) -> Failure {
     match error {
         gmem::Error::Size { .. } => Failure::arguments(error),
         _ => Failure::run(error),
@@ -167,21 +170,32 @@ fn misfit_or_failed(error: gmem::Error) -> Failure {
 }
 
 fn summary(kernel: &Kernel, args: &RunArgs, report: &Report, passes: u64) -> String {
-    let workgroups: u64 = args.grid.iter().map(|side| u64::from(*side)).product();
+    let workgroups: u64 = args
+        .workgroups()
+        .iter()
+        .map(|side| u64::from(*side))
+        .product();
     let launches = if args.repeat == 1 {
         String::new()
     } else {
         format!("{} launches of ", args.repeat)
     };
-    let moved = |moved: &report::ByCause| moved.each().map(|(_, bytes)| bytes).sum::<u64>();
     format!(
-        "{}: {launches}{} in {}, {:.2} s ({:.2} s in the kernel)\n\
-         {} bound, {} of device memory; {} moved there, {} back; {}, {}\n",
+        "{}: {launches}{} in {}, {:.2} s ({:.2} s in the kernel)\n{}",
         kernel.name(),
         counted(workgroups, "workgroup"),
         counted(passes, "pass"),
         report.seconds.total,
         report.seconds.kernel,
+        figures(report),
+    )
+}
+
+/// What was bound and moved, in a line.
+pub(super) fn figures(report: &Report) -> String {
+    let moved = |moved: &report::ByCause| moved.each().map(|(_, bytes)| bytes).sum::<u64>();
+    format!(
+        "{} bound, {} of device memory; {} moved there, {} back; {}, {}\n",
         size::show(report.bytes_bound),
         size::show(report.device_memory),
         size::show(moved(&report.moved.host_to_device)),
@@ -191,7 +205,7 @@ fn summary(kernel: &Kernel, args: &RunArgs, report: &Report, passes: u64) -> Str
     )
 }
 
-fn check_grid(grid: [u32; 3], lanes: [u32; 3]) -> Result<(), MisfitError> {
+pub(super) fn check_grid(grid: [u32; 3], lanes: [u32; 3]) -> Result<(), MisfitError> {
     for ((groups, lanes), dimension) in grid.into_iter().zip(lanes).zip(['x', 'y', 'z']) {
         if u64::from(groups) * u64::from(lanes) > 1 << 32 {
             return Err(MisfitError::Grid {
@@ -211,21 +225,42 @@ fn check_grid(grid: [u32; 3], lanes: [u32; 3]) -> Result<(), MisfitError> {
 
 /// The storage binding of each `--bind`; all of the kernel's are there.
 fn bindings(kernel: &Kernel, specs: &[BindSpec]) -> Result<Vec<StorageInfo>, MisfitError> {
+    let names: Vec<&BindingName> = specs.iter().map(|spec| &spec.name).collect();
+    storage(kernel, &names, "--bind")
+}
+
+/// The storage binding of each name; all of the kernel's are there. `option` is what gives one.
+pub(super) fn storage(
+    kernel: &Kernel,
+    names: &[&BindingName],
+    option: &'static str,
+) -> Result<Vec<StorageInfo>, MisfitError> {
     let all: Vec<_> = kernel
         .storage()
         .iter()
-        .map(|s| (s.name.as_str(), s.slot, storage_type(s)))
+        .map(|s| (s.name.as_str(), Some(s.slot), storage_type(s)))
         .collect();
-    let names: Vec<&BindingName> = specs.iter().map(|spec| &spec.name).collect();
-    let found = matched(kernel.name(), "storage binding", "--bind", &all, &names)?;
+    if let Some(resource) = kernel.resources().first() {
+        return Err(MisfitError::Resource {
+            kernel: kernel.name().to_owned(),
+            noun: resource.kind.noun(),
+            name: resource.name.clone(),
+            ty: resource.ty.clone(),
+        });
+    }
+    let found = matched(kernel.name(), "storage binding", option, &all, names)?;
     Ok(found
         .into_iter()
         .map(|index| kernel.storage()[index].clone())
         .collect())
 }
 
-/// The bytes of each uniform, by its name; all of the kernel's are there.
-fn values(kernel: &Kernel, specs: &[UniformSpec]) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+/// The bytes of each uniform, by its name; all of the kernel's are there. `option` is what gives one.
+pub(super) fn values(
+    kernel: &Kernel,
+    specs: &[UniformSpec],
+    option: &'static str,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let all: Vec<_> = kernel
         .uniforms()
         .iter()
@@ -233,7 +268,7 @@ fn values(kernel: &Kernel, specs: &[UniformSpec]) -> Result<Vec<(String, Vec<u8>
         .collect();
     let names: Vec<&BindingName> = specs.iter().map(|spec| &spec.name).collect();
     let found =
-        matched(kernel.name(), "uniform", "--uniform", &all, &names).map_err(Failure::arguments)?;
+        matched(kernel.name(), "uniform", option, &all, &names).map_err(Failure::arguments)?;
     found
         .into_iter()
         .zip(specs)
@@ -244,18 +279,24 @@ fn values(kernel: &Kernel, specs: &[UniformSpec]) -> Result<Vec<(String, Vec<u8>
         .collect()
 }
 
+/// A variable's name, its numbers if it has any, and its type.
+type Variable<'a> = (&'a str, Option<(u32, u32)>, String);
+
 /// Finds what each name means among `all` (name, numbers, type), and that none is left out or there twice.
 fn matched(
     kernel: &str,
     kind: &'static str,
     option: &'static str,
-    all: &[(&str, (u32, u32), String)],
+    all: &[Variable<'_>],
     names: &[&BindingName],
 ) -> Result<Vec<usize>, MisfitError> {
-    let list = |those: &[&(&str, (u32, u32), String)]| {
+    let list = |those: &[&Variable<'_>]| {
         let each: Vec<String> = those
             .iter()
-            .map(|(name, (g, b), ty)| format!("`{name}` ({g}.{b}, {ty})"))
+            .map(|(name, slot, ty)| match slot {
+                Some((g, b)) => format!("`{name}` ({g}.{b}, {ty})"),
+                None => format!("`{name}` ({ty})"),
+            })
             .collect();
         if each.is_empty() {
             "none".to_owned()
@@ -268,7 +309,7 @@ fn matched(
     for name in names {
         let index = all.iter().position(|(variable, slot, _)| match name {
             BindingName::Variable(name) => name == variable,
-            BindingName::Slot { group, binding } => (*group, *binding) == *slot,
+            BindingName::Slot { group, binding } => Some((*group, *binding)) == *slot,
         });
         let index = index.ok_or_else(|| MisfitError::Unknown {
             kernel: kernel.to_owned(),
@@ -326,7 +367,11 @@ fn uniform_type(info: &UniformInfo) -> String {
 }
 
 /// Data whose elements are known must be what the kernel takes them for. Bytes are anything.
-fn check_element(info: &StorageInfo, spec: &BindSpec, input: &Input) -> Result<(), MisfitError> {
+pub(super) fn check_element(
+    info: &StorageInfo,
+    spec: &BindSpec,
+    input: &Input,
+) -> Result<(), MisfitError> {
     let (Some(layout), Some(scalar)) = (input.layout(), info.scalar) else {
         return Ok(());
     };
@@ -344,6 +389,7 @@ fn check_element(info: &StorageInfo, spec: &BindSpec, input: &Input) -> Result<(
         source_name: match &spec.source {
             Source::Npy(path) | Source::Bin(path) => format!("{path:?}"),
             Source::Zeros { .. } => "zeros".to_owned(),
+            Source::Made { how, .. } => how.name().to_owned(),
         },
         given: layout
             .wgsl_scalar()
@@ -414,8 +460,8 @@ mod tests {
 
     fn find(names: &[&str]) -> Result<Vec<usize>, MisfitError> {
         let all = [
-            ("a", (0, 0), "array<f32>".to_owned()),
-            ("b", (0, 3), "array<u32>".to_owned()),
+            ("a", Some((0, 0)), "array<f32>".to_owned()),
+            ("b", Some((0, 3)), "array<u32>".to_owned()),
         ];
         let names: Vec<BindingName> = names
             .iter()

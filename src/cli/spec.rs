@@ -43,6 +43,35 @@ pub enum Source {
         /// Of which elements, where it was said, and how many of them.
         element: Option<(Element, u64)>,
     },
+    /// Generated elements.
+    Made {
+        /// How they are made.
+        how: Made,
+        /// What they are.
+        element: Element,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// How elements are generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// By the seed, and the name of what they fill: floats from 0 to 1, integers of any value.
+    Random,
+    /// 0, 1, 2 and so on.
+    Range,
+}
+
+impl Made {
+    /// The word that asks for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Range => "range",
+        }
+    }
 }
 
 /// `--bind NAME=SPEC`.
@@ -79,9 +108,9 @@ pub enum SpecError {
     /// The left side is no name.
     #[error("`{0}` is no binding: give the name of a WGSL variable, or GROUP.BINDING such as 0.2")]
     Name(String),
-    /// The right side is neither a file nor zeroes.
+    /// The right side is neither a file nor something that can be made.
     #[error(
-        "`{0}` is nothing to bind: use FILE.npy, FILE.bin, zeros:SIZE or zeros:TYPE:COUNT, followed by ,out=FILE if wanted"
+        "`{0}` is nothing to bind: use FILE.npy, FILE.bin, zeros:SIZE, zeros:TYPE:COUNT, random:TYPE:COUNT or range:TYPE:COUNT, followed by ,out=FILE if wanted"
     )]
     Source(String),
     /// The size of zeroes is wrong.
@@ -93,6 +122,9 @@ pub enum SpecError {
     /// The number of zero elements is wrong.
     #[error("`{0}` is no number of elements: give at least 1, and less than 2^64 bytes in all")]
     Count(String),
+    /// Elements that cannot be generated.
+    #[error("elements of type f16 cannot be made here: bind a file, or zeros")]
+    NotMade,
     /// The output is no file that can be written.
     #[error("`{0}` is no output: use out=FILE.npy or out=FILE.bin")]
     Output(String),
@@ -159,13 +191,21 @@ pub fn parse_bind(text: &str) -> Result<BindSpec, SpecError> {
         Some(at) => (&spec[..at], Some(&spec[at + ",out=".len()..])),
         None => (spec, None),
     };
-    let source = parse_source(source)?;
+    bind(name, parse_source(source)?, out)
+}
+
+/// Contents of a binding, and where they go.
+///
+/// # Errors
+/// When that is no file that they can go to.
+pub fn bind(name: BindingName, source: Source, out: Option<&str>) -> Result<BindSpec, SpecError> {
     let out = match out {
         None => None,
         Some(out) if has_extension(out, "npy") => {
             let typed = matches!(
                 source,
                 Source::Npy(_)
+                    | Source::Made { .. }
                     | Source::Zeros {
                         element: Some(_),
                         ..
@@ -182,7 +222,27 @@ pub fn parse_bind(text: &str) -> Result<BindSpec, SpecError> {
     Ok(BindSpec { name, source, out })
 }
 
-fn parse_source(text: &str) -> Result<Source, SpecError> {
+/// Reads what contents come from: a file, or what is made.
+///
+/// # Errors
+/// When it is neither.
+pub fn parse_source(text: &str) -> Result<Source, SpecError> {
+    for (prefix, how) in [("random:", Made::Random), ("range:", Made::Range)] {
+        if let Some(elements) = text.strip_prefix(prefix) {
+            let Some((element, count)) = elements.split_once(':') else {
+                return Err(SpecError::Source(text.to_owned()));
+            };
+            let (element, count, _) = parse_elements(element, count)?;
+            if element == Element::F16 {
+                return Err(SpecError::NotMade);
+            }
+            return Ok(Source::Made {
+                how,
+                element,
+                count,
+            });
+        }
+    }
     let Some(zeros) = text.strip_prefix("zeros:") else {
         return if has_extension(text, "npy") {
             Ok(Source::Npy(PathBuf::from(text)))
@@ -198,6 +258,15 @@ fn parse_source(text: &str) -> Result<Source, SpecError> {
             element: None,
         });
     };
+    let (element, number, bytes) = parse_elements(element, count)?;
+    Ok(Source::Zeros {
+        bytes,
+        element: Some((element, number)),
+    })
+}
+
+/// An element type, a number of them, and their bytes.
+fn parse_elements(element: &str, count: &str) -> Result<(Element, u64, u64), SpecError> {
     let element = Element::named(element).ok_or_else(|| SpecError::Element(element.to_owned()))?;
     let number: u64 = count
         .trim()
@@ -205,10 +274,7 @@ fn parse_source(text: &str) -> Result<Source, SpecError> {
         .map_err(|_| SpecError::Count(count.to_owned()))?;
     match number.checked_mul(element.bytes()) {
         None | Some(0) => Err(SpecError::Count(count.to_owned())),
-        Some(bytes) => Ok(Source::Zeros {
-            bytes,
-            element: Some((element, number)),
-        }),
+        Some(bytes) => Ok((element, number, bytes)),
     }
 }
 
@@ -295,6 +361,15 @@ mod tests {
             }
         );
         assert_eq!(bind.out, Some("x.npy".into()));
+        let bind = parse_bind("x=range:i64:7,out=x.npy").unwrap();
+        assert_eq!(
+            bind.source,
+            Source::Made {
+                how: Made::Range,
+                element: Element::I64,
+                count: 7
+            }
+        );
         let bind = parse_bind("x=a,out=with.npy,out=b.bin").unwrap();
         assert_eq!(
             bind.out,
@@ -336,6 +411,10 @@ mod tests {
             SpecError::Size(SizeError::Zero)
         ));
         assert!(matches!(error("x=zeros:f33:5"), SpecError::Element(_)));
+        assert!(matches!(error("x=random:5"), SpecError::Source(_)));
+        assert!(matches!(error("x=range:f33:5"), SpecError::Element(_)));
+        assert!(matches!(error("x=random:u32:0"), SpecError::Count(_)));
+        assert!(matches!(error("x=range:f16:5"), SpecError::NotMade));
         for count in [
             "x=zeros:f32:0",
             "x=zeros:f32:-1",

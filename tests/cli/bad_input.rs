@@ -35,7 +35,7 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
         ("demo pagerank --graph none.mtx --adapter sim", "none.mtx"),
         ("demo histogram --file none.bin --adapter sim", "none.bin"),
         ("demo all --graph none.mtx --adapter sim", "none.mtx"),
-        ("run", "KERNEL.wgsl"),
+        ("run", "KERNEL"),
         ("run k.wgsl", "--grid"),
         ("run k.wgsl --grid 0", "zero"),
         ("run k.wgsl --grid 1,0", "zero"),

@@ -7,6 +7,8 @@ mod bench;
 #[path = "../command/mod.rs"]
 mod command;
 mod demo;
+mod languages;
+mod resources;
 mod rig;
 mod run;
 #[path = "../skipped/mod.rs"]
