@@ -1,14 +1,21 @@
 //! The front ends: WGSL, SPIR-V or GLSL in, a validated module out.
 //!
 //! - [`Source`] is a shader in one of the three languages, [`Language`] says which;
+//! - what a language has and naga's front end for it lacks is put in words that it knows ([`lacking`], [`inlined`],
+//!   [`stand_in`], [`frozen`], [`elect`]), and what it leaves in a form that its validator refuses is put right ([`mend`],
+//!   [`zeros`]);
 //! - what would nest too deep for a stack is refused first ([`nesting`], [`depth`]), the rest runs on a deep one, and a
 //!   panic of naga's front ends or validator is an error ([`guard`]);
 //! - pointers to storage and workgroup memory never cross a call afterwards ([`pointers`]), and every binding has a
 //!   name ([`names`]).
 
 mod depth;
+mod elect;
+mod frozen;
 mod glsl;
 pub(crate) mod guard;
+mod inlined;
+mod lacking;
 mod lines;
 mod macros;
 mod mend;
@@ -17,8 +24,10 @@ mod nesting;
 mod operands;
 mod pointers;
 mod spirv;
+mod stand_in;
 mod tokens;
 mod wgsl;
+mod zeros;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -39,7 +48,7 @@ pub enum Language {
     Wgsl,
     /// SPIR-V, as words in either byte order.
     SpirV,
-    /// GLSL for Vulkan, versions 4.40 to 4.60: one compute shader with the entry point `main`.
+    /// GLSL for Vulkan, versions 4.20 to 4.60, 3.10 ES and 3.20 ES: one compute shader with the entry point `main`.
     Glsl,
 }
 
@@ -116,6 +125,11 @@ impl<'a> Source<'a> {
                 report: String::new(),
             }
         })?;
+        // Some editors begin a text with a byte order mark, which no language has.
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
         Ok(match language {
             Language::Glsl => Source::Glsl(text.into()),
             _ => Source::Wgsl(text.into()),
@@ -185,19 +199,25 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Read, ShaderError> {
         let (mut module, text): (Module, Arc<str>) = match source {
             Source::Wgsl(text) => {
                 nesting::check(text, Language::Wgsl)?;
-                (wgsl::parse(text)?, Arc::from(&**text))
+                let (mut module, text) = wgsl::parse(text)?;
+                mend::write_only_buffers(&mut module);
+                mend::lanes(&mut module);
+                mend::endless_loops(&mut module);
+                (module, text)
             }
             Source::Glsl(text) => {
                 nesting::check(text, Language::Glsl)?;
-                let mut module = glsl::parse(text)?;
+                let (mut module, text) = glsl::parse(text)?;
                 mend::write_only_buffers(&mut module);
                 mend::loads_of_wholes(&mut module);
-                (module, Arc::from(&**text))
+                (module, text)
             }
             Source::SpirV(bytes) => {
                 let (mut module, text) = spirv::parse(bytes)?;
                 mend::write_only_buffers(&mut module);
                 mend::result_types(&mut module);
+                mend::logic_of_vectors(&mut module);
+                zeros::spread(&mut module);
                 (module, text.into())
             }
         };

@@ -3,7 +3,7 @@
 //! naga parses it. What it passes over is read here beforehand, off the instructions: workgroup sizes that are
 //! specialisation constants, and the source lines that a compiler noted (`OpLine`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use naga::front::spv;
 use naga::proc::Layouter;
@@ -11,11 +11,12 @@ use naga::{EntryPoint, Expression, Module, ShaderStage, Span, TypeInner};
 
 use super::guard::caught;
 use super::lines::{self, Lines};
+use super::{elect, frozen};
 use crate::error::ShaderError;
 
 const MAGIC: u32 = 0x0723_0203;
 /// Words before the first instruction.
-const HEADER: usize = 5;
+pub(super) const HEADER: usize = 5;
 /// The most structured branches and loops of a function: any of them may be inside the other.
 const BRANCHES: u32 = 20_000;
 /// The most functions, and the most types, of a module.
@@ -29,6 +30,8 @@ mod op {
     pub(super) const EXECUTION_MODE: u16 = 16;
     pub(super) const CAPABILITY: u16 = 17;
     pub(super) const TYPES: std::ops::RangeInclusive<u16> = 19..=39;
+    pub(super) const TYPE_SAMPLED_IMAGE: u16 = 27;
+    pub(super) const TYPE_POINTER: u16 = 32;
     pub(super) const TYPE_FUNCTION: u16 = 33;
     pub(super) const CONSTANT: u16 = 43;
     pub(super) const CONSTANT_COMPOSITE: u16 = 44;
@@ -36,6 +39,7 @@ mod op {
     pub(super) const SPEC_CONSTANT_COMPOSITE: u16 = 51;
     pub(super) const FUNCTION: u16 = 54;
     pub(super) const FUNCTION_END: u16 = 56;
+    pub(super) const VARIABLE: u16 = 59;
     pub(super) const DECORATE: u16 = 71;
     pub(super) const LOOP_MERGE: u16 = 246;
     pub(super) const SELECTION_MERGE: u16 = 247;
@@ -63,7 +67,9 @@ pub(super) fn is_spirv(bytes: &[u8]) -> bool {
 /// Parses SPIR-V of either byte order. The text has the lines that its positions lead to, all of them empty.
 pub(super) fn parse(bytes: &[u8]) -> Result<(Module, String), ShaderError> {
     let words = words(bytes)?;
-    let (mut words, mut notes) = scan(&words)?;
+    // What is cut off is told before anything is changed.
+    scan(&words)?;
+    let (mut words, mut notes) = scan(&elect::replaced(&frozen::frozen(&words)))?;
     if let Some(rest) = notes.without_size_constant(&words) {
         let (again, moved) = scan(&rest)?;
         words = again;
@@ -71,7 +77,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Module, String), ShaderError> {
     }
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let parsed = caught(|| spv::parse_u8_slice(&bytes, &spv::Options::default()))?;
-    let mut module = parsed.map_err(|e| wrong(crate::error::chain(&e)))?;
+    let mut module = parsed.map_err(|e| {
+        if notes.combined {
+            // naga misses a variable.
+            return unsupported("a texture and its sampler in one binding");
+        }
+        wrong(crate::error::chain(&e))
+    })?;
     check_strides(&module)?;
     notes.size_workgroups(&mut module)?;
     let text = lines::settle(&mut module, &notes.lines);
@@ -144,6 +156,10 @@ struct Notes {
     size_ids: HashMap<u32, [u32; 3]>,
     /// The constant that says the size for all entry points.
     size_constant: Option<u32>,
+    /// Types of textures joined with samplers, and of pointers to them.
+    sampled: HashSet<u32>,
+    /// Whether a variable is a texture joined with its sampler.
+    combined: bool,
     /// Constants of one word.
     constants: HashMap<u32, u32>,
     composites: HashMap<u32, Vec<u32>>,
@@ -206,6 +222,13 @@ fn scan(words: &[u32]) -> Result<(Vec<u32>, Notes), ShaderError> {
             (op::DECORATE, &[target, DECORATION_SPEC_ID, id]) => {
                 notes.spec_ids.insert(target, id);
             }
+            (op::TYPE_SAMPLED_IMAGE, &[id, _]) => {
+                notes.sampled.insert(id);
+            }
+            (op::TYPE_POINTER, &[id, _, ref ty]) if notes.sampled.contains(ty) => {
+                notes.sampled.insert(id);
+            }
+            (op::VARIABLE, [ty, ..]) => notes.combined |= notes.sampled.contains(ty),
             (op::CONSTANT | op::SPEC_CONSTANT, &[_, id, value]) => {
                 notes.constants.insert(id, value);
             }
@@ -312,9 +335,12 @@ impl Notes {
 }
 
 fn unsized_workgroups() -> ShaderError {
+    unsupported("a workgroup size that is neither a constant nor a specialisation constant")
+}
+
+fn unsupported(construct: &str) -> ShaderError {
     ShaderError::Unsupported {
-        construct: "a workgroup size that is neither a constant nor a specialisation constant"
-            .to_owned(),
+        construct: construct.to_owned(),
         line: 0,
     }
 }

@@ -1,17 +1,60 @@
 //! WGSL in.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use naga::Module;
 
 use super::guard::caught;
+use super::{Language, inlined, lacking, nesting};
 use crate::error::ShaderError;
 
-/// Extensions whose operations naga knows, but whose `enable` it refuses.
-const KNOWN: [&str; 2] = ["subgroups", "chromium_experimental_subgroups"];
+/// Extensions whose operations naga knows, or that change none, but whose `enable` it refuses.
+const KNOWN: [&str; 7] = [
+    "subgroups",
+    "subgroups_f16",
+    "chromium_experimental_subgroups",
+    "chromium_experimental_push_constant",
+    "chromium_experimental_immediate",
+    "chromium_experimental_dp4a",
+    "chromium_disable_uniformity_analysis",
+];
 
-/// Parses WGSL; positions are those of `source`.
-pub(super) fn parse(source: &str) -> Result<Module, ShaderError> {
-    let text = without_known_directives(source);
-    caught(|| naga::front::wgsl::parse_str(&text).map_err(|e| ShaderError::wgsl(&e, source)))?
+/// What naga says of constants that it cannot evaluate.
+const NOT_EVALUATED: &str = "Not implemented as constant expression";
+
+/// How many bytes constants may add that are written out, beside what the text had.
+const LONG: usize = 64 << 10;
+
+/// Parses WGSL. The text is what positions are positions in: the lines are those of `source`.
+pub(super) fn parse(source: &str) -> Result<(Module, Arc<str>), ShaderError> {
+    let known = without_known_directives(source);
+    let mut text = lacking::supplied(&known);
+    for _ in 0..inlined::MOST {
+        let error = match caught(|| naga::front::wgsl::parse_str(&text))? {
+            Ok(module) => {
+                // Directives are shown as they were, where nothing has moved.
+                let same = text.len() == source.len();
+                return Ok((module, Arc::from(if same { source } else { &text })));
+            }
+            Err(error) => error,
+        };
+        let place = error.labels().next().and_then(|(span, _)| span.to_range());
+        let written_out = place
+            .filter(|_| error.message().starts_with(NOT_EVALUATED))
+            .and_then(|place| inlined::without_constant(&text, place.start));
+        match written_out {
+            // Constants may be made of each other: what has become long or deep is no text for the front end.
+            Some(new) if new.len() <= 4 * source.len() + LONG => {
+                nesting::check(&new, Language::Wgsl)?;
+                text = Cow::Owned(new);
+            }
+            _ => return Err(ShaderError::wgsl(&error, &text)),
+        }
+    }
+    caught(|| naga::front::wgsl::parse_str(&text))?
+        .map(|module| (module, Arc::from(&*text)))
+        .map_err(|error| ShaderError::wgsl(&error, &text))
 }
 
 /// Blanks the directives that naga refuses although it has what they ask for: `enable subgroups;`, and every

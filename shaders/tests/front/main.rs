@@ -3,6 +3,8 @@
 mod assembler;
 mod broken;
 mod glsl;
+mod glsl_lacking;
+mod lacking;
 mod passed;
 mod spirv;
 mod wgsl;

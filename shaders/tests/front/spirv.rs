@@ -412,3 +412,44 @@ fn many_branches_and_deep_ones_are_told() {
     let error = refused(Source::spirv_words(&with(&words, &all)));
     assert!(error.to_string().contains("branches"), "{error}");
 }
+
+#[test]
+fn nothing_is_stored_to_shared_atomics_one_by_one() {
+    let text =
+        "struct Cell { n: atomic<u32>, more: array<array<atomic<i32>, 3>, 2>, plain: vec2<f32> }
+var<workgroup> counts: array<atomic<u32>, 256>;
+var<workgroup> cell: Cell;
+@group(0) @binding(0) var<storage, read_write> a: array<u32>;
+@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+    atomicAdd(&counts[a[i] % 256u], 1u);
+    atomicMax(&cell.more[1][i % 3u], 2);
+    cell.plain.x = 1.0;
+    workgroupBarrier();
+    a[i] = atomicLoad(&counts[i]) + atomicAdd(&cell.n, 1u);
+}";
+    // naga writes stores of null constants, since workgroup memory begins with nothing in it.
+    let entry = entry(Source::spirv_words(&to_spirv(&entry(text), true)));
+    rewrites(&entry).unwrap();
+    let loops = entry
+        .module
+        .functions
+        .iter()
+        .flat_map(|(_, f)| f.body.iter());
+    assert!(
+        format!("{:?}", loops.collect::<Vec<_>>())
+            .matches("Loop")
+            .count()
+            >= 3
+    );
+}
+
+#[test]
+fn vectors_of_conditions_are_joined() {
+    let text = "@group(0) @binding(0) var<storage, read_write> v: array<vec4<f32>>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let low = v[id.x] < vec4<f32>(1.0);
+    let high = v[id.x] > vec4<f32>(2.0);
+    v[id.x] = select(v[id.x], vec4<f32>(3.0), (low | high) & (high | vec4<bool>(id.y > 3u)));
+}";
+    rewrites(&entry(Source::spirv_words(&to_spirv(&entry(text), true)))).unwrap();
+}
