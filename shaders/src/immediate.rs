@@ -78,16 +78,14 @@ impl Entry {
         let mut free = first.unwrap_or(0);
         let slots = (self.values.iter())
             .map(|value| {
-                if value.slot().is_none() {
+                value.slot().unwrap_or_else(|| {
                     let var = module.global_variables.get_mut(value.global);
                     var.space = value.space();
-                    var.binding = Some(ResourceBinding {
-                        group: 0,
-                        binding: free,
-                    });
+                    let (group, binding) = (0, free);
+                    var.binding = Some(ResourceBinding { group, binding });
                     free += 1;
-                }
-                value.slot().unwrap_or((0, free - 1))
+                    (group, binding)
+                })
             })
             .collect();
         (module, slots)

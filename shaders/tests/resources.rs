@@ -107,6 +107,15 @@ fn take(v: {value}) -> u32 {{ var copy = v; return n; }}
 }
 
 #[test]
+fn a_module_without_bindings_in_group_0_keeps_its_uniforms() {
+    let source = "@group(1) @binding(3) var<storage, read_write> x: array<u32>;
+@group(2) @binding(0) var<uniform> p: vec4<u32>;
+@compute @workgroup_size(1) fn main() { x[p.y] = p.x; }";
+    let (_, slots) = entry(source).without_immediates();
+    assert_eq!(slots, [(2, 0)]);
+}
+
+#[test]
 fn push_constants_of_glsl_are_immediates() {
     let source = "#version 450
 layout(local_size_x = 64) in;

@@ -43,6 +43,7 @@ mod op {
     pub(super) const DECORATE: u16 = 71;
     pub(super) const LOOP_MERGE: u16 = 246;
     pub(super) const SELECTION_MERGE: u16 = 247;
+    pub(super) const LABEL: u16 = 248;
     pub(super) const NO_LINE: u16 = 317;
     pub(super) const EXECUTION_MODE_ID: u16 = 331;
 }
@@ -173,6 +174,7 @@ fn scan(words: &[u32]) -> Result<(Vec<u32>, Notes), ShaderError> {
     let mut kept = words[..HEADER].to_vec();
     let mut notes = Notes::default();
     let (mut branches, mut functions, mut types) = (0, 0, 0);
+    let mut blocks = HashSet::new();
     // naga's positions count the words that it reads one by one, not those that it takes together.
     let mut uncounted = 0;
     let mut at = HEADER;
@@ -234,6 +236,10 @@ fn scan(words: &[u32]) -> Result<(Vec<u32>, Notes), ShaderError> {
             }
             (op::CONSTANT_COMPOSITE | op::SPEC_CONSTANT_COMPOSITE, &[_, id, ref parts @ ..]) => {
                 notes.composites.insert(id, parts.to_vec());
+            }
+            // naga would take parts of one block for the other's.
+            (op::LABEL, &[id, ..]) if !blocks.insert(id) => {
+                return Err(wrong(format!("this SPIR-V has two blocks called %{id}")));
             }
             (op::LINE, &[_, line, _]) => notes.lines.begin(offset, Some(line)),
             (op::NO_LINE | op::FUNCTION_END, _) => notes.lines.begin(offset, None),

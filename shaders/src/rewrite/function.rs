@@ -156,9 +156,8 @@ impl<'a> Rewriter<'a> {
                 return Ok(value);
             }
             _ => {
-                return Err(ShaderError::Internal(format!(
-                    "expression {old:?} is used before it is evaluated"
-                )));
+                // SPIR-V whose branches lead out of their construct, which nothing before here refuses.
+                return Err(self.unsupported("a value that is used where it has not been computed"));
             }
         };
         let value = self.b.declare(new);

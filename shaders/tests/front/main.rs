@@ -4,6 +4,7 @@ mod assembler;
 mod broken;
 mod glsl;
 mod glsl_lacking;
+mod hostile;
 mod lacking;
 mod passed;
 mod spirv;

@@ -30,7 +30,7 @@ fn made(code: u16, operands: &[u32]) -> Vec<u32> {
 }
 
 /// Kernels that naga writes as SPIR-V and does not read again, and why.
-const UNREAD: [(&str, &str); 1] = [("i16", "constants of 16 bits")];
+pub(super) const UNREAD: [(&str, &str); 1] = [("i16", "constants of 16 bits")];
 
 fn readable() -> Vec<(String, String)> {
     let mut all = kernels();
@@ -123,6 +123,24 @@ fn without_names_bindings_go_by_their_numbers() {
             .collect();
         assert_eq!(names, numbers, "{name}");
     }
+}
+
+#[test]
+fn two_blocks_of_one_name_are_refused() {
+    const LABEL: u16 = 248;
+    let source = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+@compute @workgroup_size(1) fn main() { if x[0] > 3u { x[1] = x[2]; } x[3] = x[4]; }";
+    let words = to_spirv(&entry(source), true);
+    let mut all = instructions(&words);
+    let labels: Vec<usize> = (0..all.len()).filter(|i| code(&all[*i]) == LABEL).collect();
+    for &other in &labels[1..] {
+        let first = all[labels[0]][1];
+        let kept = std::mem::replace(&mut all[other][1], first);
+        let error = refused(Source::spirv_words(&with(&words, &all))).to_string();
+        assert!(error.contains("two blocks"), "{error}");
+        all[other][1] = kept;
+    }
+    entry(Source::spirv_words(&with(&words, &all)));
 }
 
 #[test]
