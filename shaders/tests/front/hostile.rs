@@ -80,9 +80,12 @@ fn analyse(entry: &Entry) {
     assert_eq!(found.len(), entry.storage.len());
 }
 
+/// How each binding is found.
+type Hows = fn(usize) -> How;
+
 /// Every way of rewriting. Whether a variant can be had is the rewriter's to say; what it makes has to be valid.
 fn rewrite(entry: &Entry) {
-    let ways: [(Mode, u32, fn(usize) -> How); 5] = [
+    let ways: [(Mode, u32, Hows); 5] = [
         (Mode::Run, 2, |_| How::Slid { window: 1 }),
         (Mode::Run, 1, |_| How::Whole { window: 0 }),
         (Mode::Run, 2, |_| How::Paged),
