@@ -241,10 +241,17 @@ fn one_frame_is_enough_for_workgroups_of_one_page_and_too_little_for_two() {
             "{kind:?}"
         );
     }
-    let resident = rig.launch(0, Kind::Chain, &[&x], whole_pages(7), 6);
+    let chain = rig.launch(0, Kind::Chain, &[&x], whole_pages(7), 6);
     assert!(
-        matches!(resident, Err(LaunchError::MustBeResident { .. })),
-        "{resident:?}"
+        matches!(
+            chain,
+            Err(LaunchError::FootprintTooLarge {
+                capacity: 1,
+                needed: 2,
+                ..
+            })
+        ),
+        "{chain:?}"
     );
     assert_eq!(rig.load(x.range()).unwrap(), bumped);
 }

@@ -97,6 +97,41 @@ impl Needs {
         (bounds.0 < bounds.1).then_some(bounds.0..bounds.1)
     }
 
+    /// The pages needed for writing. The needs are normalized.
+    pub(crate) fn writes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.writes.iter().cloned().flatten()
+    }
+
+    /// Whether all pages of a range are needed with this access at least. The needs are normalized.
+    pub(crate) fn covers(&self, span: &Range<u64>, access: Access) -> bool {
+        let whole = |ranges: &[Range<u64>]| {
+            let mut ranges = ranges.iter();
+            ranges.any(|r| r.start <= span.start && span.end <= r.end)
+        };
+        match access {
+            Access::Write => whole(&self.writes),
+            Access::Read => {
+                let mut all = [self.reads.as_slice(), &self.writes].concat();
+                union(&mut all);
+                whole(&all)
+            }
+        }
+    }
+
+    /// What is needed of a range. The needs are normalized.
+    pub(crate) fn inside(&self, span: &Range<u64>) -> Self {
+        let cut = |ranges: &[Range<u64>]| {
+            let parts = ranges
+                .iter()
+                .map(|r| r.start.max(span.start)..r.end.min(span.end));
+            parts.filter(|r| !r.is_empty()).collect()
+        };
+        Self {
+            reads: cut(&self.reads),
+            writes: cut(&self.writes),
+        }
+    }
+
     /// How many pages that is. The needs are normalized.
     pub(crate) fn count(&self) -> u64 {
         let mut all: Vec<Range<u64>> = self.reads.iter().chain(&self.writes).cloned().collect();
@@ -110,6 +145,8 @@ pub(crate) struct Claims<'a> {
     context: &'a Context,
     space: &'a Shared,
     pages: Vec<u64>,
+    /// Those claimed for writing that were not written here before: the host's bytes are what they hold.
+    brought: Vec<u64>,
 }
 
 impl<'a> Claims<'a> {
@@ -119,6 +156,7 @@ impl<'a> Claims<'a> {
             context,
             space,
             pages: Vec::new(),
+            brought: Vec::new(),
         }
     }
 
@@ -136,18 +174,42 @@ impl<'a> Claims<'a> {
     /// Nothing new is claimed then.
     /// LOCKING: no lock held; takes block locks and frames. Called by the device's worker alone.
     pub(crate) fn extend(&mut self, needs: &Needs, cause: Cause) -> Result<(), MoveError> {
-        let fresh = self
+        let (fresh, brought) = self
             .context
             .claim(self.space, needs, cause, self.is_empty())?;
         self.pages.extend(fresh);
+        self.brought.extend(brought);
         self.pages.sort_unstable();
         Ok(())
+    }
+
+    /// The pages claimed for writing whose content was the host's, or nobody's, until then: the host's bytes still hold it.
+    pub(crate) fn brought(&self) -> &[u64] {
+        &self.brought
     }
 
     /// Ends all claims. `used`: a pass touched the pages.
     /// LOCKING: takes block locks and frames.
     pub(crate) fn end(&mut self, used: bool) {
+        let pages = self.release(used);
+        self.context.let_go(self.space, &pages, used);
+    }
+
+    /// Ends all claims, of which a pass touched some.
+    /// LOCKING: takes block locks and frames.
+    pub(crate) fn end_used(&mut self, touched: &Needs) {
+        let pages = self.release(true);
+        let touched = touched.pages();
+        let is_used = |page: &u64| touched.binary_search_by_key(page, |t| t.0).is_ok();
+        let (used, unused): (Vec<u64>, Vec<u64>) = pages.into_iter().partition(is_used);
+        self.context.let_go(self.space, &unused, false);
+        self.context.let_go(self.space, &used, true);
+    }
+
+    /// The pages, which are about to be let go.
+    fn release(&mut self, used: bool) -> Vec<u64> {
         let pages = std::mem::take(&mut self.pages);
+        self.brought.clear();
         if !pages.is_empty() {
             // Before anybody else can have them.
             self.space.tracer.note(|| What::Release {
@@ -155,7 +217,7 @@ impl<'a> Claims<'a> {
                 used,
             });
         }
-        self.context.let_go(self.space, &pages, used);
+        pages
     }
 }
 
@@ -174,14 +236,14 @@ fn changed(wanted: &[(u64, Access)], fresh: &[u64], todo: &[(u64, Access)]) -> V
 }
 
 impl Context {
-    /// The pages newly claimed. `patient`: nothing is held yet, so waiting for other devices' passes is allowed.
+    /// The pages newly claimed, and those of [`Claims::brought`]. `patient`: nothing is held yet, so waiting for other devices' passes is allowed.
     fn claim(
         &self,
         space: &Shared,
         needs: &Needs,
         cause: Cause,
         patient: bool,
-    ) -> Result<Vec<u64>, MoveError> {
+    ) -> Result<(Vec<u64>, Vec<u64>), MoveError> {
         let wanted = needs.pages();
         let capacity = self.capacity();
         if wanted.len() as u64 > capacity {
@@ -204,7 +266,9 @@ impl Context {
                         uses: PageRun::of(&changed(&wanted, &fresh, &todo)),
                     });
                 }
-                Ok(fresh)
+                let written = todo.iter().filter(|t| t.1 == Access::Write);
+                let brought = written.map(|t| t.0).collect();
+                Ok((fresh, brought))
             }
             Err(e) => {
                 self.let_go(space, &fresh, false);

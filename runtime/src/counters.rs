@@ -36,6 +36,10 @@ pub struct Counts {
     pub probed_passes: u64,
     /// Passes with all bindings resident because nothing less would do.
     pub resident_passes: u64,
+    /// Passes that were attempted until they missed nothing: see [`crate::LaunchReport::undone`].
+    pub attempted_passes: u64,
+    /// Attempts that missed a page, and were undone.
+    pub undone_passes: u64,
     /// Bindings of passes that were translated by one added constant.
     pub slid_bindings: u64,
     /// Bindings of passes that went through the page table.
@@ -63,6 +67,10 @@ impl Counts {
             static_passes: self.static_passes.saturating_sub(earlier.static_passes),
             probed_passes: self.probed_passes.saturating_sub(earlier.probed_passes),
             resident_passes: self.resident_passes.saturating_sub(earlier.resident_passes),
+            attempted_passes: self
+                .attempted_passes
+                .saturating_sub(earlier.attempted_passes),
+            undone_passes: self.undone_passes.saturating_sub(earlier.undone_passes),
             slid_bindings: self.slid_bindings.saturating_sub(earlier.slid_bindings),
             paged_bindings: self.paged_bindings.saturating_sub(earlier.paged_bindings),
             kernel_nanos: self.kernel_nanos.saturating_sub(earlier.kernel_nanos),
@@ -84,6 +92,8 @@ pub(crate) struct Counters {
     pub(crate) static_passes: AtomicU64,
     pub(crate) probed_passes: AtomicU64,
     pub(crate) resident_passes: AtomicU64,
+    pub(crate) attempted_passes: AtomicU64,
+    pub(crate) undone_passes: AtomicU64,
     pub(crate) slid_bindings: AtomicU64,
     pub(crate) paged_bindings: AtomicU64,
     pub(crate) kernel_nanos: AtomicU64,
@@ -112,6 +122,8 @@ impl Counters {
             static_passes: get(&self.static_passes),
             probed_passes: get(&self.probed_passes),
             resident_passes: get(&self.resident_passes),
+            attempted_passes: get(&self.attempted_passes),
+            undone_passes: get(&self.undone_passes),
             slid_bindings: get(&self.slid_bindings),
             paged_bindings: get(&self.paged_bindings),
             kernel_nanos: get(&self.kernel_nanos),

@@ -103,7 +103,7 @@ pub enum LaunchError {
         /// Bytes of a page.
         page_bytes: u64,
     },
-    /// The kernel needs all of its bindings resident, and they do not fit.
+    /// The kernel needs all of its bindings resident, since it can neither be probed nor undone, and they do not fit.
     #[error(
         "`{kernel}` must run with all of its bindings resident ({reason}): {needed_bytes} bytes, and the device has room for {capacity_bytes}"
     )]
@@ -111,6 +111,21 @@ pub enum LaunchError {
         /// The kernel.
         kernel: String,
         /// Why.
+        reason: String,
+        /// Device memory that would do: its bindings in whole pages, and the device's own guards.
+        needed_bytes: u64,
+        /// Bytes of frames there are.
+        capacity_bytes: u64,
+    },
+    /// The kernel's workgroups wait for each other, so all of them have to run at once with everything they touch resident,
+    /// and that does not fit. Nothing was run.
+    #[error(
+        "`{kernel}` must run in one piece, with all that it touches resident ({reason}): its bindings take {needed_bytes} bytes, and the device has room for {capacity_bytes}: give it more memory"
+    )]
+    MustRunInOnePiece {
+        /// The kernel.
+        kernel: String,
+        /// Which workgroups wait for what.
         reason: String,
         /// Device memory that would do: its bindings in whole pages, and the device's own guards.
         needed_bytes: u64,

@@ -1,14 +1,16 @@
 //! Launches: a kernel over its whole grid, as passes whose pages are all resident.
 //!
 //! What a box of workgroups touches is known before it runs: from the kernel's *static* footprint; else by a *probe*; else,
-//! when the footprint depends on what the launch writes, all bindings are made *resident*. A box that needs more than the
-//! device has is cut in halves, down to one workgroup; boxes run in row-major order, each exactly once.
+//! when the footprint depends on what the launch writes, all bindings are made *resident*, and where they do not fit the box is
+//! *attempted* ([`crate::transaction`]). A box that needs more than the device has is cut in halves, down to one workgroup; boxes
+//! run in row-major order, each exactly once. Workgroups that wait for each other run in one piece, or not at all.
 //!
 //! ```text
-//!        fits?  ──no──> static parts known?  ──no──> probe-able? ──no──> MustBeResident
-//!          │yes             │yes                        │yes
-//!      one pass       halve until it fits       probe sub-boxes, level by level,
-//!                                               then run as many as fit
+//!        fits?  ──no──> static parts known?  ──no──> probe-able? ──no──> attempt-able? ──no──> MustBeResident
+//!          │yes             │yes                        │yes                 │yes
+//!      one pass       halve until it fits       probe sub-boxes, level    attempt boxes, undo
+//!                                               by level, then run as     those that missed a
+//!                                               many as fit               page, and try again
 //! ```
 
 use std::ops::Range;
@@ -17,7 +19,7 @@ use std::time::Instant;
 use gmem_hal::trace::What;
 use gmem_hal::{
     Access, BindingFootprint, ByteRange, Cause, Footprint, FrameRun, GridBox, Launch, Pass,
-    Translation,
+    Touched, Translation,
 };
 
 use crate::claim::{Claims, Needs};
@@ -26,6 +28,7 @@ use crate::counters::{Counters, add};
 use crate::error::{LaunchError, MoveError};
 use crate::probe::Prober;
 use crate::space::Shared;
+use crate::transaction::Transaction;
 
 /// What a launch did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,6 +37,8 @@ pub struct LaunchReport {
     pub passes: u64,
     /// Submissions that probed.
     pub probes: u64,
+    /// Attempts that missed a page, and were undone.
+    pub undone: u64,
     /// Seconds in passes, from submission to completion.
     pub kernel_seconds: f64,
     /// Seconds in all.
@@ -118,6 +123,9 @@ impl Run<'_> {
                 other => return other,
             }
         }
+        if let Some(reason) = self.launch.kernel.waits() {
+            return Err(self.must_run_in_one_piece(reason));
+        }
         let mut boxes = vec![whole];
         while let Some(workgroups) = boxes.pop() {
             self.piece(workgroups, &mut boxes)?;
@@ -158,25 +166,63 @@ impl Run<'_> {
             }
         }
         // Open, or known so loosely that one workgroup seems not to fit: a probe tells exactly.
-        match self.launch.kernel.probeable(self.launch) {
-            Ok(()) => Prober::new(self, workgroups).run(),
+        let Err(reason) = self.launch.kernel.probeable(self.launch) else {
+            return Prober::new(self, workgroups).run();
+        };
+        match self.launch.kernel.attemptable(self.launch) {
+            Ok(()) => Transaction::new(self, workgroups).run(),
             Err(_) if known.open.is_empty() => Err(self.too_large(known.needs.count())),
-            Err(reason) => Err(self.must_be_resident(reason)),
+            Err(also) => Err(self.must_be_resident(format!("{reason}, and {also}"))),
+        }
+    }
+
+    fn must_run_in_one_piece(&self, reason: &str) -> LaunchError {
+        let (needed_bytes, capacity_bytes) = self.all_bytes();
+        LaunchError::MustRunInOnePiece {
+            kernel: self.launch.kernel.name().to_owned(),
+            reason: reason.to_owned(),
+            needed_bytes,
+            capacity_bytes,
         }
     }
 
     fn must_be_resident(&self, reason: String) -> LaunchError {
+        let (needed_bytes, capacity_bytes) = self.all_bytes();
+        LaunchError::MustBeResident {
+            kernel: self.launch.kernel.name().to_owned(),
+            reason,
+            needed_bytes,
+            capacity_bytes,
+        }
+    }
+
+    /// Device memory that would hold all bindings, and what there is for them.
+    fn all_bytes(&self) -> (u64, u64) {
         let mut all = Needs::default();
         self.spans
             .iter()
             .for_each(|s| all.add(s.clone(), Access::Read));
         all.normalize();
         let page = self.space.geometry.page.bytes();
-        LaunchError::MustBeResident {
-            kernel: self.launch.kernel.name().to_owned(),
-            reason,
-            needed_bytes: self.context.info.bytes_for(all.count(), page),
-            capacity_bytes: self.capacity() * page,
+        (
+            self.context.info.bytes_for(all.count(), page),
+            self.capacity() * page,
+        )
+    }
+
+    /// Adds what a probe or an attempt touched of each binding.
+    pub(crate) fn add_touched(&self, touched: &[Touched], to: &mut Needs) {
+        for (span, touched) in self.spans.iter().zip(touched) {
+            for (pages, access) in [
+                (&touched.reads, Access::Read),
+                (&touched.writes, Access::Write),
+            ] {
+                for run in pages.chunk_by(|a, b| a + 1 == *b) {
+                    let start = span.start + u64::from(run[0]);
+                    let end = (start + run.len() as u64).min(span.end);
+                    to.add(start.min(end)..end, access);
+                }
+            }
         }
     }
 
@@ -287,14 +333,8 @@ impl Run<'_> {
         });
         self.report.passes += 1;
         self.report.kernel_seconds += done.seconds;
+        self.count_translations(&translations);
         let counters: &Counters = &self.space.counters;
-        for translation in &translations {
-            match translation {
-                Translation::Slid { .. } => add(&counters.slid_bindings, 1),
-                Translation::Paged => add(&counters.paged_bindings, 1),
-                Translation::Untouched => {}
-            }
-        }
         add(&counters.passes, 1);
         add(&counters.kernel_nanos, (done.seconds * 1e9) as u64);
         add(
@@ -308,8 +348,20 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Counts how the bindings of a pass were translated.
+    pub(crate) fn count_translations(&self, translations: &[Translation]) {
+        let counters: &Counters = &self.space.counters;
+        for translation in translations {
+            match translation {
+                Translation::Slid { .. } => add(&counters.slid_bindings, 1),
+                Translation::Paged => add(&counters.paged_bindings, 1),
+                Translation::Untouched => {}
+            }
+        }
+    }
+
     /// Slid when what the pass needs of a binding lies in one run of frames, else paged.
-    fn translation(&self, b: usize, needs: &Needs) -> Translation {
+    pub(crate) fn translation(&self, b: usize, needs: &Needs) -> Translation {
         let span = &self.spans[b];
         let Some(pages) = needs.within(span) else {
             return Translation::Untouched;

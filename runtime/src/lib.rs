@@ -6,7 +6,8 @@
 //!     │             └─ step (step)                    the coherence protocol: one pure function
 //!     ├── fault service (fault)                       CPU touches come in here
 //!     └── context per device (context)                frames (frames), eviction (policy), claims (claim)
-//!            └─ worker (worker)                       launches (launch), probes (probe), prefetch
+//!            └─ worker (worker)                       launches (launch), probes (probe), transactions (transaction,
+//!                                                     shadow), prefetch
 //!
 //! every move: plan with `step` under block locks, execute in phases, commit or settle (migrate)
 //! ```
@@ -31,9 +32,11 @@ pub mod policy;
 mod probe;
 mod region;
 pub mod replay;
+mod shadow;
 mod space;
 pub mod step;
 mod sync;
+mod transaction;
 mod worker;
 
 pub use counters::Counts;

@@ -121,7 +121,7 @@ fn byte_runs(pages: impl Iterator<Item = u64>, shift: u32) -> Vec<ByteRange> {
 }
 
 /// Pages with their frames into copy runs: joined where pages, frames and windows are adjacent.
-fn copy_runs(
+pub(crate) fn copy_runs(
     pairs: impl Iterator<Item = (u64, FrameIndex)>,
     shift: u32,
     window_frames: u32,

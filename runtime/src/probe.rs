@@ -200,19 +200,7 @@ impl<'r, 'a> Prober<'r, 'a> {
         let capacity = self.run.capacity();
         let part = &mut self.parts[i];
         let before = part.touched.count();
-        for (b, touched) in report.touched.iter().enumerate() {
-            let span = &self.run.spans[b];
-            for (pages, access) in [
-                (&touched.reads, Access::Read),
-                (&touched.writes, Access::Write),
-            ] {
-                for run in pages.chunk_by(|a, b| a + 1 == *b) {
-                    let start = span.start + u64::from(run[0]);
-                    part.touched
-                        .add(start..(start + run.len() as u64).min(span.end), access);
-                }
-            }
-        }
+        self.run.add_touched(&report.touched, &mut part.touched);
         part.touched.normalize();
         part.needs = part.touched.clone();
         part.settled = !report.stopped;

@@ -22,7 +22,8 @@ pub const ENTRY_WRITABLE: u32 = 2;
 pub const ENTRY_WINDOW_SHIFT: u32 = 2;
 /// A table entry without this mask is the frame's first word, counted from the end of the guard words.
 pub const ENTRY_FLAGS: u32 = 1023;
-/// Words of one probe record before the touch bits: the first is non-zero when a lane stopped.
+/// Words of one record before the touch bits: the first is non-zero when a lane of a probe stopped, or a checked run
+/// missed a page.
 pub const REPORT_HEADER_WORDS: u32 = 1;
 
 /// What the rewritten kernel does.
@@ -32,6 +33,19 @@ pub enum Mode {
     Run,
     /// Only the addresses it would touch: no effect on the user's memory.
     Probe,
+    /// The kernel itself, where not all that it touches may be there. Every page touched is noted as by a probe. An
+    /// access to a page that is missing, or may not be stored to, raises the record's flag besides: the load gives zero, the
+    /// store or atomic is dropped, and loops that memory might keep going for ever are left. What was stored until
+    /// then is for the caller to undo.
+    Checked,
+}
+
+impl Mode {
+    /// Whether the kernel stores.
+    #[must_use]
+    pub const fn has_effects(self) -> bool {
+        !matches!(self, Self::Probe)
+    }
 }
 
 /// How a storage binding's bytes are found.
@@ -72,7 +86,7 @@ pub struct Variant {
     /// Windows of the device: 1 to 256.
     pub windows: u32,
     /// How each storage binding is found, in the order of [`Entry::storage`](crate::Entry::storage);
-    /// all paged in a probe.
+    /// all paged in a probe, paged or whole in a checked run.
     pub bindings: Vec<How>,
 }
 
@@ -93,7 +107,7 @@ pub enum SlotKind {
     /// A read-only storage buffer: the page table, `array<u32>`.
     Table,
     /// A read-write storage buffer, `array<atomic<u32>>`: word 0 is set in a run that left its confinement;
-    /// a probe's records otherwise.
+    /// the records of a probe or a checked run otherwise.
     Report,
     /// The whole of a window.
     Window {
@@ -136,7 +150,7 @@ pub struct PagedParams {
     pub len_words: u32,
     /// Elements of the runtime-sized array.
     pub count: u32,
-    /// Probes: the first word of this binding's touch bits, counted from the report base; 0 in a run.
+    /// Probes and checked runs: the first word of this binding's touch bits, counted from the report base; 0 in a run.
     pub touch_base: u32,
 }
 

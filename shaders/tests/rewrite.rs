@@ -25,6 +25,14 @@ fn variants(bindings: usize) -> Vec<(&'static str, Variant)> {
         ("paged in 3 windows", make(Mode::Run, 3, |_| How::Paged)),
         ("probe", make(Mode::Probe, 1, |_| How::Paged)),
         ("probe in 3 windows", make(Mode::Probe, 3, |_| How::Paged)),
+        ("checked", make(Mode::Checked, 1, |_| How::Paged)),
+        (
+            "checked in 3 windows, some whole",
+            make(Mode::Checked, 3, |i| match i % 2 {
+                0 => How::Whole { window: 2 },
+                _ => How::Paged,
+            }),
+        ),
     ]
 }
 
@@ -55,7 +63,7 @@ fn kernels_rewrite_for_every_variant() {
                 }
                 Err(e) => panic!("{}: {name}: {e}", path.display()),
             };
-            if ["slid", "paged", "probe"].contains(&name) {
+            if ["slid", "paged", "probe", "checked"].contains(&name) {
                 insta::with_settings!({ omit_expression => true }, {
                     insta::assert_snapshot!(name, rewritten);
                 });

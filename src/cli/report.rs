@@ -164,7 +164,7 @@ impl Report {
             statically: counts.static_passes,
             probe: counts.probed_passes,
             resident: counts.resident_passes,
-            transaction: 0,
+            transaction: counts.attempted_passes,
         };
         self.seconds.kernel = counts.kernel_nanos as f64 / 1e9;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gmem_hal::{ByteRange, Va};
+use gmem_hal::Va;
 use gmem_sim::SimStop;
 
 use super::kernels::Memory;
@@ -79,14 +79,4 @@ impl Memory for Flat<'_> {
             &u32::from_le_bytes(old).wrapping_add(by).to_le_bytes(),
         )
     }
-}
-
-/// The pages of all bindings, each once.
-pub fn bound_pages(allocations: &[Allocation], bound: &[Bound], page: u64) -> u64 {
-    let mut pages = BTreeSet::new();
-    for b in bound.iter().filter(|b| b.len > 0) {
-        let r = ByteRange::new(allocations[b.allocation].offset + b.start, b.len);
-        pages.extend(r.offset / page..=(r.end() - 1) / page);
-    }
-    pages.len() as u64
 }

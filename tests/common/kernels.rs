@@ -49,7 +49,7 @@ pub enum Kind {
     Scatter,
     /// out[i] = next[next[..[i]]]: it depends on data level by level.
     Chase,
-    /// x[i + 1] += x[i]: all of it must be resident.
+    /// x[i + 1] += x[i]: what it touches depends, it says, on what it writes.
     Chain,
     /// sum[i] = the sum of words all over src: one workgroup has a wide footprint.
     Wide,

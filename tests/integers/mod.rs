@@ -72,7 +72,7 @@ pub enum Kind {
     Quads,
     /// Follows links: the footprint is found level by level.
     Chase,
-    /// Reads where it has just written to say: all of it must be resident.
+    /// Reads where it has just written to say: nobody knows what it touches before it runs.
     Cursor,
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    DeviceError, Geometry, GridBox, HostMemory, Kernel, Launch, Pass, PassReport, ProbeReport,
+    Attempt, AttemptReport, DeviceError, FrameCopy, Geometry, GridBox, HostMemory, Kernel, Launch,
+    Pass, PassReport, ProbeReport,
 };
 
 /// A page-sized piece of a device's memory, numbered over all of its windows.
@@ -153,6 +154,22 @@ pub trait Device: Send + Sync {
     /// # Errors
     /// [`DeviceError::Confined`] when the kernel reached beyond its footprint.
     fn run(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError>;
+
+    /// Runs a pass over some of the pages that it may touch, and says whether it missed any. Waits for it.
+    ///
+    /// A page is only reached as `pages` has it, whatever the page table says. The pass ends even if it missed pages: no
+    /// load that was not really made keeps a loop going.
+    ///
+    /// # Errors
+    /// When the kernel cannot be attempted, or the device failed: pages that may be stored to then hold anything, but
+    /// for [`DeviceError::Refused`], which promises no effect.
+    fn attempt(&self, attempt: &Attempt<'_>) -> Result<AttemptReport, DeviceError>;
+
+    /// Copies frames to frames, as one batch.
+    ///
+    /// # Errors
+    /// When it could not be done: the frames that were written hold anything.
+    fn copy_frames(&self, copies: &[FrameCopy]) -> Result<(), DeviceError>;
 
     /// Runs the address-computing slice of a launch's kernel over each of `boxes`, with no effect on memory,
     /// and says which pages each would touch, and whether one of its lanes had to stop

@@ -133,7 +133,8 @@ pub trait Kernel: Send + Sync {
     fn footprint(&self, launch: &Launch, workgroups: &GridBox) -> Vec<BindingFootprint>;
 
     /// Whether a probe finds what [`Footprint::Unknown`] leaves open, with these bindings: `Err` says why not
-    /// (an address or the control flow depends on what the launch itself writes), and then all bindings must be resident.
+    /// (an address or the control flow depends on what the launch itself writes), and then all bindings must be resident, or
+    /// the launch is made of attempts.
     /// Bindings that overlap in memory count as one.
     ///
     /// # Errors
@@ -143,6 +144,21 @@ pub trait Kernel: Send + Sync {
     /// Whether each binding is loaded from by a probe: these must be resident for it to go on, and no launch may write
     /// them between the probe and its pass.
     fn feeds(&self) -> &[bool];
+
+    /// Why its workgroups wait for each other, if they do: then all of them run in one piece, with everything resident.
+    fn waits(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether [`Device::attempt`](crate::Device::attempt) can run it, so that undoing what it stored to its bindings undoes all
+    /// that it did.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn attemptable(&self, launch: &Launch) -> Result<(), String> {
+        let _ = launch;
+        Err("it cannot be undone".to_owned())
+    }
 
     /// The backend's own kernel.
     fn as_any(&self) -> &dyn Any;

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod attempt;
 mod device;
 mod error;
 mod host;
@@ -22,6 +23,7 @@ pub mod trace;
 mod words;
 
 pub use address::{Access, BLOCK_BYTES, ByteRange, Cause, Geometry, NodeId, PageSize, Rights, Va};
+pub use attempt::{Attempt, AttemptReport, FrameCopy};
 pub use device::{
     CopyRun, Device, DeviceBytes, DeviceInfo, FrameIndex, FrameRun, PageEntry, Window,
 };

@@ -1,21 +1,23 @@
 //! The device itself: the contract of [`gmem_hal::Device`], over plain memory.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gmem_hal::{
-    CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameRun, Geometry, GridBox, HostMemory,
-    Kernel, Launch, PageEntry, Pass, PassReport, ProbeReport, Translation, Window,
+    Attempt, AttemptReport, CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameCopy,
+    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, Pass,
+    PassReport, ProbeReport, Translation, Window,
 };
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::findings::Findings;
 use crate::inject::Gate;
 use crate::memory::Memory;
-use crate::thread::Mode;
-use crate::{Call, Injection, SimKernel, SimThread};
+use crate::thread::{Mode, PATIENCE};
+use crate::{Call, Injection, SimKernel, SimStop, SimThread};
 
 /// What a simulated device is like.
 #[derive(Clone, Debug)]
@@ -213,6 +215,62 @@ impl SimDevice {
     }
 }
 
+impl SimDevice {
+    /// What an attempt may touch. Asserts that it keeps to its contract.
+    fn granted(
+        &self,
+        kernel: &SimKernel,
+        attempt: &Attempt<'_>,
+    ) -> HashMap<u64, (FrameIndex, bool)> {
+        let bound = &attempt.launch.bound;
+        assert_eq!(
+            attempt.translations.len(),
+            bound.len(),
+            "an attempt has one translation for each binding"
+        );
+        let ascending = attempt.pages.windows(2).all(|w| w[0].page < w[1].page);
+        assert!(ascending, "the pages of an attempt ascend");
+        let mut granted = HashMap::new();
+        for entry in attempt.pages {
+            let frame = entry.frame.expect("a page of an attempt has a frame");
+            // Asserts that the frame exists.
+            self.attached().run(FrameRun::new(frame.0, 1));
+            granted.insert(entry.page, frame);
+        }
+        let geometry = self.attached().geometry;
+        for (b, translation) in attempt.translations.iter().enumerate() {
+            let Translation::Slid {
+                slice,
+                frames,
+                skip,
+            } = translation
+            else {
+                continue;
+            };
+            let whole = (slice.offset, slice.len) == (0, bound[b].len);
+            assert!(
+                whole,
+                "a slid binding of an attempt lies there with all its bytes"
+            );
+            let pages = geometry.pages_of(bound[b]);
+            assert_eq!(u64::from(frames.frames), pages.end - pages.start);
+            assert_eq!(*skip, bound[b].offset & (geometry.page.bytes() - 1));
+            for (page, frame) in pages.zip(frames.first.0..) {
+                let (at, writable) = granted[&page];
+                assert_eq!(at.0, frame, "page {page} is in another frame");
+                assert!(
+                    writable || !kernel.bindings()[b].writes,
+                    "page {page} may be stored to"
+                );
+            }
+        }
+        for b in attempt.boxes {
+            assert_inside(b, attempt.launch.grid);
+        }
+        granted
+    }
+}
+
 /// The workgroups of a box in row-major order.
 fn workgroups(b: &GridBox) -> impl Iterator<Item = [u32; 3]> + use<> {
     let b = *b;
@@ -356,6 +414,76 @@ impl Device for SimDevice {
         Ok(PassReport {
             seconds: start.elapsed().as_secs_f64(),
         })
+    }
+
+    fn attempt(&self, attempt: &Attempt<'_>) -> Result<AttemptReport, DeviceError> {
+        let failure = self.gate.enter(Call::Attempt)?;
+        let start = Instant::now();
+        let kernel = self.kernel(attempt.launch)?;
+        kernel
+            .attemptable(attempt.launch)
+            .map_err(|reason| DeviceError::Unsupported {
+                reason: format!("kernel `{}` cannot be attempted: {reason}", kernel.name()),
+            })?;
+        let granted = self.granted(kernel, attempt);
+        let all = attempt.boxes.iter().map(GridBox::workgroups).sum::<u64>();
+        let most = match &failure {
+            None => all,
+            Some(DeviceError::Refused { .. }) => 0,
+            Some(_) => self.gate.with_rng(|rng| rng.below(all + 1)),
+        };
+        let geometry = self.attached().geometry;
+        let mut findings = Findings::new(attempt.launch.bound.len());
+        let ids = attempt.boxes.iter().flat_map(workgroups);
+        for id in ids.take(usize::try_from(most).unwrap_or(usize::MAX)) {
+            self.gate.check_lost()?;
+            let mode = Mode::Attempt {
+                translations: attempt.translations,
+                granted: &granted,
+                findings: &mut findings,
+                patience: PATIENCE,
+            };
+            let done =
+                SimThread::new(kernel, attempt.launch, id, geometry, &self.memory, mode).finish();
+            match done {
+                // The address may be a zero that was never loaded.
+                Err(SimStop::Segfault(_)) if findings.stopped() => {}
+                done => done.map_err(|stop| stop.into_error(kernel.name()))?,
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let report = findings.report();
+        if !report.stopped {
+            self.counters.workgroups.fetch_add(all, Ordering::Relaxed);
+        }
+        Ok(AttemptReport {
+            missed: report.stopped,
+            touched: report.touched,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn copy_frames(&self, copies: &[FrameCopy]) -> Result<(), DeviceError> {
+        let failure = self.gate.enter(Call::CopyFrames)?;
+        for copy in copies {
+            assert!(
+                copies.iter().all(|other| other.from != copy.to),
+                "frame {} is read and written by one call",
+                copy.to.0
+            );
+            let bytes = self.frame_bytes(FrameRun::new(copy.from, 1));
+            let mut memory = self.attached();
+            memory
+                .run_mut(FrameRun::new(copy.to, 1))
+                .copy_from_slice(&bytes);
+        }
+        if let Some(error) = failure {
+            self.scribble(copies.iter().map(|copy| FrameRun::new(copy.to, 1)));
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn probe(&self, launch: &Launch, boxes: &[GridBox]) -> Result<Vec<ProbeReport>, DeviceError> {

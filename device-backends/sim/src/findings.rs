@@ -37,9 +37,13 @@ impl Findings {
         set.extend(pages);
     }
 
-    /// Notes that a workgroup could not go on.
+    /// Notes that a workgroup could not go on, or missed a page.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped
     }
 
     pub(crate) fn report(self) -> ProbeReport {

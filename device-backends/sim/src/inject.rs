@@ -27,11 +27,15 @@ pub enum Call {
     Run,
     /// [`gmem_hal::Device::probe`].
     Probe,
+    /// [`gmem_hal::Device::attempt`].
+    Attempt,
+    /// [`gmem_hal::Device::copy_frames`].
+    CopyFrames,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Attach,
         Self::Grow,
         Self::SetEntries,
@@ -40,6 +44,8 @@ impl Call {
         Self::Zero,
         Self::Run,
         Self::Probe,
+        Self::Attempt,
+        Self::CopyFrames,
     ];
 
     /// The function's name.
@@ -54,6 +60,8 @@ impl Call {
             Self::Zero => "zero",
             Self::Run => "run",
             Self::Probe => "probe",
+            Self::Attempt => "attempt",
+            Self::CopyFrames => "copy_frames",
         }
     }
 
@@ -79,7 +87,7 @@ pub struct Injection {
     /// What it fails with.
     pub error: DeviceError,
     /// Whether it fails before it did anything. Otherwise it fails in the midst of it, as far as the contract of
-    /// [`gmem_hal::Device`] permits: copies and `zero` leave rubbish where they were writing, a `run` has run some workgroups
+    /// [`gmem_hal::Device`] permits: copies and `zero` leave rubbish where they were writing, a `run` or `attempt` has run some workgroups
     /// (but for [`DeviceError::Refused`], which promises no effect); `grow`, `set_entries` and `probe` change nothing.
     pub before_effect: bool,
 }

@@ -38,7 +38,8 @@ fn binding(name: &str, reads: bool, writes: bool) -> BindingUse {
 /// A kernel of a [`crate::SimDevice`].
 ///
 /// The closure sees the device through a [`SimThread`] only, and must do the same whenever it sees the same bytes.
-/// It is called for probes too, where loads may stop it (hand the error on with `?`) and stores have no effect.
+/// It is called for probes too, where loads may stop it (hand the error on with `?`) and stores have no effect, and in
+/// attempts, where loads may give zero and stores get lost: it must not panic whatever it reads. It is stopped in the end.
 /// A kernel that follows addresses declares the regions that they may lead into as bindings like any other.
 ///
 /// ```
@@ -58,6 +59,8 @@ pub struct SimKernel {
     body: Box<Body>,
     footprint: Option<Box<FootprintOf>>,
     resident_only: Option<String>,
+    waits: Option<String>,
+    lasting: Option<String>,
 }
 
 impl SimKernel {
@@ -74,6 +77,8 @@ impl SimKernel {
             body: Box::new(body),
             footprint: None,
             resident_only: None,
+            waits: None,
+            lasting: None,
         }
     }
 
@@ -102,10 +107,24 @@ impl SimKernel {
         self
     }
 
-    /// Refuses to be probed, for this reason: all of its bindings must be resident.
+    /// Refuses to be probed, for this reason: all of its bindings must be resident, or it is run in attempts.
     #[must_use]
     pub fn resident_only(mut self, reason: &str) -> Self {
         self.resident_only = Some(reason.to_owned());
+        self
+    }
+
+    /// Has workgroups that wait for each other, for this reason. (Here they run one after another: it only says so.)
+    #[must_use]
+    pub fn waiting(mut self, reason: &str) -> Self {
+        self.waits = Some(reason.to_owned());
+        self
+    }
+
+    /// Refuses to be attempted, for this reason: it does what cannot be undone.
+    #[must_use]
+    pub fn lasting(mut self, reason: &str) -> Self {
+        self.lasting = Some(reason.to_owned());
         self
     }
 
@@ -158,6 +177,14 @@ impl Kernel for SimKernel {
 
     fn feeds(&self) -> &[bool] {
         &self.feeds
+    }
+
+    fn waits(&self) -> Option<&str> {
+        self.waits.as_deref()
+    }
+
+    fn attemptable(&self, _launch: &Launch) -> Result<(), String> {
+        self.lasting.clone().map_or(Ok(()), Err)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -2,11 +2,14 @@
 //!
 //! An access goes: declared use → bounds of the binding → translation → bytes. In a run the translation is the one that the
 //! pass gives: for a slid binding the slice and its frames, with no look at the page table, so that wrong arithmetic of the
-//! manager's shows. In a probe it is the page table; stores go to an overlay that dies with the workgroup.
+//! manager's shows. In a probe it is the page table; stores go to an overlay that dies with the workgroup. In an attempt it is
+//! what the attempt grants; what that has not reads as zero, and stores to it are lost.
 
 use std::collections::HashMap;
 
-use gmem_hal::{ByteRange, DeviceError, FrameRun, Geometry, Kernel, Launch, Translation, Va};
+use gmem_hal::{
+    ByteRange, DeviceError, FrameIndex, FrameRun, Geometry, Kernel, Launch, Translation, Va,
+};
 use parking_lot::Mutex;
 
 use crate::findings::Findings;
@@ -17,7 +20,7 @@ use crate::{SimKernel, Word};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SimStop {
-    /// A probe needs a page that is not resident.
+    /// A probe needs a page that is not resident, or an attempt that missed one goes on for long.
     Absent,
     /// A run has no translation for the access, or not for a store.
     Confined,
@@ -51,7 +54,21 @@ pub(crate) enum Mode<'a> {
         /// Bytes that this workgroup stored, by their offset in the space.
         overlay: HashMap<u64, u8>,
     },
+    Attempt {
+        translations: &'a [Translation],
+        /// What may be touched: frames, and whether they may be stored to.
+        granted: &'a HashMap<u64, (FrameIndex, bool)>,
+        findings: &'a mut Findings,
+        /// Accesses that are left to it once a page was missed: a GPU leaves its loops then, a closure is stopped.
+        patience: u32,
+    },
 }
+
+/// Accesses of a workgroup after a page was missed.
+pub(crate) const PATIENCE: u32 = 1024;
+
+/// Where a part of an access is, if anywhere, and which of its bytes that are.
+type Part = (Option<Place>, core::ops::Range<usize>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -100,6 +117,7 @@ impl<'a> SimThread<'a> {
                 findings.stop();
                 Ok(())
             }
+            (Mode::Attempt { .. }, Err(SimStop::Absent)) => Ok(()),
             _ => result,
         }
     }
@@ -212,6 +230,9 @@ impl<'a> SimThread<'a> {
             // One lock over both halves is what makes it atomic.
             let memory = self.memory;
             let mut memory = memory.lock();
+            if self.misses(memory.as_ref(), binding, byte, T::SIZE)? {
+                return Ok(());
+            }
             self.get(memory.as_ref(), binding, byte, &mut old[..T::SIZE])?;
             let mut new = [0; 8];
             change(T::from_bytes(&old[..T::SIZE])).to_bytes(&mut new[..T::SIZE]);
@@ -376,8 +397,8 @@ impl<'a> SimThread<'a> {
         len: usize,
         kind: Kind,
     ) -> Result<Vec<(Place, core::ops::Range<usize>)>, SimStop> {
-        let Mode::Run { translations } = &self.mode else {
-            unreachable!("only a run needs all of its bytes at once");
+        let (Mode::Run { translations } | Mode::Attempt { translations, .. }) = &self.mode else {
+            unreachable!("a probe does not need all of its bytes at once");
         };
         match translations[binding] {
             Translation::Untouched => Err(SimStop::Confined),
@@ -410,13 +431,83 @@ impl<'a> SimThread<'a> {
     fn touch(&mut self, binding: usize, byte: u64, len: usize, kind: Kind) {
         let first = self.launch.bound[binding].offset >> self.geometry.page.shift();
         let pages = self.pages(binding, byte, len);
-        if let Mode::Probe { findings, .. } = &mut self.mode {
-            findings.touch(
+        match &mut self.mode {
+            Mode::Probe { findings, .. } => findings.touch(
                 binding,
                 kind == Kind::Store,
                 pages.map(|(page, ..)| (page - first) as u32),
-            );
+            ),
+            Mode::Attempt {
+                findings,
+                translations,
+                ..
+            } if translations[binding] == Translation::Paged => findings.touch(
+                binding,
+                kind == Kind::Store,
+                pages.map(|(page, ..)| (page - first) as u32),
+            ),
+            _ => {}
         }
+    }
+
+    /// Where an attempt finds the parts of an access: `None` for what it misses, or may not store to.
+    fn granted(
+        &mut self,
+        memory: &Memory,
+        binding: usize,
+        byte: u64,
+        len: usize,
+        kind: Kind,
+    ) -> Result<Vec<Part>, SimStop> {
+        let pages: Vec<_> = self.pages(binding, byte, len).collect();
+        let Mode::Attempt {
+            translations,
+            granted,
+            findings,
+            patience,
+        } = &mut self.mode
+        else {
+            unreachable!("only an attempt is granted pages");
+        };
+        if findings.stopped() {
+            *patience = patience.checked_sub(1).ok_or(SimStop::Absent)?;
+        }
+        if translations[binding] != Translation::Paged {
+            let places = self.places(memory, binding, byte, len, kind)?;
+            return Ok(places
+                .into_iter()
+                .map(|(p, part)| (Some(p), part))
+                .collect());
+        }
+        let parts = pages
+            .into_iter()
+            .map(|(page, at, part)| match granted.get(&page) {
+                Some(&(frame, writable)) if kind == Kind::Load || writable => {
+                    (Some(memory.byte_of(FrameRun::new(frame, 1), at)), part)
+                }
+                _ => {
+                    findings.stop();
+                    (None, part)
+                }
+            });
+        Ok(parts.collect())
+    }
+
+    /// Whether an attempt misses what an atomic operation changes. Then that has neither effect nor result.
+    fn misses(
+        &mut self,
+        memory: Option<&Memory>,
+        binding: usize,
+        byte: u64,
+        len: usize,
+    ) -> Result<bool, SimStop> {
+        if !matches!(self.mode, Mode::Attempt { .. }) {
+            return Ok(false);
+        }
+        let memory = memory.expect("a launch comes after attach");
+        self.touch(binding, byte, len, Kind::Store);
+        let parts = self.granted(memory, binding, byte, len, Kind::Store)?;
+        Ok(parts.iter().any(|(place, _)| place.is_none()))
     }
 
     fn get(
@@ -428,6 +519,15 @@ impl<'a> SimThread<'a> {
     ) -> Result<(), SimStop> {
         let memory = memory.expect("a launch comes after attach");
         self.touch(binding, byte, out.len(), Kind::Load);
+        if matches!(self.mode, Mode::Attempt { .. }) {
+            for (place, part) in self.granted(memory, binding, byte, out.len(), Kind::Load)? {
+                if let Some(place) = place {
+                    let len = part.len();
+                    out[part].copy_from_slice(memory.at(place, len));
+                }
+            }
+            return Ok(());
+        }
         let pages = self.pages(binding, byte, out.len());
         let offset = self.launch.bound[binding].offset + byte;
         let Mode::Probe { overlay, .. } = &self.mode else {
@@ -466,6 +566,16 @@ impl<'a> SimThread<'a> {
         let offset = self.launch.bound[binding].offset + byte;
         if let Mode::Probe { overlay, .. } = &mut self.mode {
             overlay.extend((offset..).zip(bytes.iter().copied()));
+            return Ok(());
+        }
+        if matches!(self.mode, Mode::Attempt { .. }) {
+            for (place, part) in self.granted(memory, binding, byte, bytes.len(), Kind::Store)? {
+                if let Some(place) = place {
+                    memory
+                        .at_mut(place, part.len())
+                        .copy_from_slice(&bytes[part]);
+                }
+            }
             return Ok(());
         }
         for (place, part) in self.places(memory, binding, byte, bytes.len(), Kind::Store)? {

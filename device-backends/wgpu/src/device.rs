@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gmem_hal::trace::Tracer;
 use gmem_hal::{
-    CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameRun, Geometry, GridBox, HostMemory,
+    Attempt, AttemptReport, CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameCopy, FrameRun, Geometry, GridBox, HostMemory,
     Kernel, Launch, PageEntry, PageSize, Pass, PassReport, ProbeReport, Window, counted,
 };
 use parking_lot::Mutex;
@@ -305,6 +305,14 @@ impl Device for WgpuDevice {
 
     fn run(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
         self.run_pass(pass)
+    }
+
+    fn attempt(&self, attempt: &Attempt<'_>) -> Result<AttemptReport, DeviceError> {
+        self.run_attempt(attempt)
+    }
+
+    fn copy_frames(&self, copies: &[FrameCopy]) -> Result<(), DeviceError> {
+        self.run_copies(copies)
     }
 
     fn probe(&self, launch: &Launch, boxes: &[GridBox]) -> Result<Vec<ProbeReport>, DeviceError> {

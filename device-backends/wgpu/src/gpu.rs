@@ -44,6 +44,10 @@ pub(crate) struct Gpu {
     pub(crate) windows: Vec<Buffer>,
     pub(crate) table: Option<Table>,
     pub(crate) reports: Option<Reports>,
+    /// The page table of attempts.
+    pub(crate) grants: Option<Buffer>,
+    /// What frames are copied through.
+    pub(crate) scratch: Option<Buffer>,
     pub(crate) staging: Option<Staging>,
     /// Changes with every buffer that bind groups name.
     pub(crate) epoch: u64,
@@ -68,6 +72,9 @@ fn wanted_features() -> wgpu::Features {
         | wgpu::Features::SUBGROUP
         | wgpu::Features::SUBGROUP_BARRIER
         | wgpu::Features::IMMEDIATES
+        // For the flag of attempts, as well.
+        | wgpu::Features::MEMORY_DECORATION_COHERENT
+        | wgpu::Features::MEMORY_DECORATION_VOLATILE
         // Textures beside the paged memory, whatever they are made of.
         | wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES
         | wgpu::Features::TEXTURE_FORMAT_16BIT_NORM
@@ -132,6 +139,8 @@ impl Gpu {
             windows: Vec::new(),
             table: None,
             reports: None,
+            grants: None,
+            scratch: None,
             staging: None,
             epoch: 1,
             facts: Facts {

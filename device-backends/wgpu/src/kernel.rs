@@ -9,7 +9,7 @@ use std::sync::Arc;
 use gmem_hal::{
     BindingFootprint, BindingUse, ByteRange, DeviceError, Footprint, GridBox, Kernel, Launch,
 };
-use gmem_shaders::{Entry, HazardClass, Program, Source, Variant};
+use gmem_shaders::{Entry, Program, ResourceKind, Source, Variant};
 use parking_lot::Mutex;
 
 use crate::device::WgpuDevice;
@@ -32,6 +32,10 @@ struct Core {
     entry: Entry,
     bindings: Vec<BindingUse>,
     feeds: Vec<bool>,
+    /// Why workgroups wait for each other, if they do.
+    waits: Option<String>,
+    /// What it does that undoing its stores to storage does not undo.
+    lasting: Option<String>,
     variants: Variants,
     /// `None` where workgroups wait for each other: they run in one submission.
     pace: Option<Arc<Mutex<Pace>>>,
@@ -99,13 +103,15 @@ impl WgpuKernel {
             })
             .collect();
         let feeds = entry.analysis.feeds().to_vec();
-        let waits = entry.hazard().class == HazardClass::E;
+        let (waits, lasting) = (waits(&entry), lasting(&entry));
         let core = Arc::new(Core {
             entry,
             bindings,
             feeds,
-            pace: (!waits).then(Arc::default),
+            pace: waits.is_none().then(Arc::default),
             probe_pace: Arc::default(),
+            waits,
+            lasting,
             variants: Variants::default(),
             device: Arc::clone(device),
         });
@@ -179,6 +185,30 @@ impl WgpuKernel {
     }
 }
 
+/// Which workgroups wait for what.
+fn waits(entry: &Entry) -> Option<String> {
+    let wait = entry.hazard().waits.into_iter().next()?;
+    let name = &entry.storage[wait.binding].name;
+    let line = match wait.line {
+        0 => String::new(),
+        line => format!(" (line {line})"),
+    };
+    Some(format!(
+        "its workgroups wait for each other: a loop looks at `{name}` until another one changes it{line}"
+    ))
+}
+
+/// The textures that it stores to.
+fn lasting(entry: &Entry) -> Option<String> {
+    let painted = entry.resources.iter().find(|r| {
+        matches!(r.kind, ResourceKind::StorageTexture { writes, .. } if writes)
+    })?;
+    Some(format!(
+        "it stores to the texture `{}`, which cannot be undone",
+        painted.name
+    ))
+}
+
 fn footprint(found: gmem_shaders::Footprint) -> Footprint {
     match found {
         gmem_shaders::Footprint::Ranges(ranges) => Footprint::Ranges(
@@ -225,6 +255,14 @@ impl Kernel for WgpuKernel {
 
     fn feeds(&self) -> &[bool] {
         &self.core.feeds
+    }
+
+    fn waits(&self) -> Option<&str> {
+        self.core.waits.as_deref()
+    }
+
+    fn attemptable(&self, _launch: &Launch) -> Result<(), String> {
+        self.core.lasting.clone().map_or(Ok(()), Err)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -11,6 +11,7 @@
 
 mod abilities;
 mod adapter;
+mod attempt;
 mod buffers;
 mod clock;
 mod device;

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use gmem_hal::{DeviceError, Geometry, GridBox, Launch, Pass, PassReport, Translation, counted};
+use gmem_hal::{
+    DeviceError, Geometry, GridBox, Kernel, Launch, Pass, PassReport, Translation, counted,
+};
 use gmem_shaders::{Entry, GUARD_WORDS, How, Mode, PagedParams, Params, SlidParams, Variant};
 
 use crate::clock::{Clock, Label};
-use crate::device::WgpuDevice;
+use crate::device::{Attached, WgpuDevice};
 use crate::gpu::Gpu;
 use crate::kernel::WgpuKernel;
 use crate::pace::{Boxes, take};
@@ -262,33 +264,33 @@ impl WgpuDevice {
         })
     }
 
-    pub(crate) fn run_pass(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
-        let attached = self.attached("run")?;
-        let (plan, geometry) = (&attached.plan, &attached.geometry);
-        let kernel = self.kernel_of(pass.launch)?;
-        let entry = kernel.entry();
-        let launch = pass.launch;
-        check(entry, launch, geometry)?;
-        if pass.translations.len() != entry.storage.len() {
+    /// How each binding is found, and the words of its parameters.
+    pub(crate) fn translated(
+        &self,
+        entry: &Entry,
+        launch: &Launch,
+        attached: &Attached,
+        translations: &[Translation],
+        paged: impl Fn(usize) -> PagedParams,
+    ) -> Result<(Vec<How>, Vec<u32>), DeviceError> {
+        if translations.len() != entry.storage.len() {
             return Err(unsupported(&entry.name, "each binding needs a translation"));
         }
-        let windows = self.window_count();
         let mut hows = Vec::with_capacity(entry.storage.len());
         let mut tail = Params::new([0; 3], [0; 3], 0);
         let head = tail.words().len();
-        for (binding, translation) in pass.translations.iter().enumerate() {
+        for (binding, translation) in translations.iter().enumerate() {
             hows.push(match translation {
                 Translation::Paged => {
-                    tail.push_paged(paged(entry, launch, geometry, binding, 0));
+                    tail.push_paged(paged(binding));
                     How::Paged
                 }
                 Translation::Untouched | Translation::Slid { .. } => {
+                    let plan = &attached.plan;
                     let (window, params) = slid(entry, launch, plan, binding, translation)?;
                     tail.push_slid(params);
-                    let all = params.slice_start_word == 0
-                        && u64::from(params.slice_words)
-                            == entry.storage[binding].words(launch.bound[binding].len);
-                    if all {
+                    let words = entry.storage[binding].words(launch.bound[binding].len);
+                    if params.slice_start_word == 0 && u64::from(params.slice_words) == words {
                         How::Whole { window }
                     } else {
                         How::Slid { window }
@@ -296,14 +298,33 @@ impl WgpuDevice {
                 }
             });
         }
-        // Without a paged binding the number of windows changes nothing: do not compile again for it.
-        let needed = hows.iter().map(|h| h.window().map_or(windows, |w| w + 1));
-        let windows = needed.max().unwrap_or(1);
+        Ok((hows, tail.words()[head..].to_vec()))
+    }
+
+    /// Windows to compile for. Without a paged binding their number changes nothing: do not compile again for it.
+    pub(crate) fn windows_of(&self, bindings: &[How]) -> u32 {
+        let windows = self.window_count();
+        let needed = bindings
+            .iter()
+            .map(|how| how.window().map_or(windows, |w| w + 1));
+        needed.max().unwrap_or(1)
+    }
+
+    pub(crate) fn run_pass(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
+        let attached = self.attached("run")?;
+        let geometry = &attached.geometry;
+        let kernel = self.kernel_of(pass.launch)?;
+        let entry = kernel.entry();
+        let launch = pass.launch;
+        check(entry, launch, geometry)?;
+        let paged = |binding| paged(entry, launch, geometry, binding, 0);
+        let (bindings, tail) =
+            self.translated(entry, launch, attached, pass.translations, paged)?;
         let variant = Variant {
             mode: Mode::Run,
             page_shift: geometry.page.shift(),
-            windows,
-            bindings: hows,
+            windows: self.windows_of(&bindings),
+            bindings,
         };
         let compiled = kernel.compiled(variant)?;
 
@@ -313,7 +334,19 @@ impl WgpuDevice {
             limits.max_compute_workgroups_per_dimension,
             limits.min_uniform_buffer_offset_alignment,
         );
-        let (grid, bindings) = (launch.grid, tail.words()[head..].to_vec());
+        if let Some(reason) = kernel.waits() {
+            let parts: usize = pass.boxes.iter().map(|part| cut(part, most).len()).sum();
+            if parts > 1 {
+                return Err(unsupported(
+                    &entry.name,
+                    &format!(
+                        "it must run in one piece ({reason}), and a grid of {:?} takes {parts} dispatches: use a smaller one",
+                        launch.grid
+                    ),
+                ));
+            }
+        }
+        let grid = launch.grid;
         let (values, resources) = (launch.values.clone(), kernel.resources());
         let (compiled, pace) = (compiled.get(), kernel.pace());
         let label = self.label(&entry.name, false);
@@ -329,7 +362,7 @@ impl WgpuDevice {
                 let mut prepared = Prepared::new(alignment, storage);
                 for (part, ()) in &boxes {
                     let head = |start| Params::new(start, grid, 0);
-                    prepared.push(part, most, head, &bindings);
+                    prepared.push(part, most, head, &tail);
                 }
                 let submitted =
                     gpu.submit_pass(&compiled, prepared, &values, &resources, label.clone())?;

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use gmem_hal::trace::What;
 use gmem_hal::{DeviceError, counted};
-use gmem_shaders::{Entry, Rewritten, Slot, SlotKind, Variant};
+use gmem_shaders::{Entry, Mode, Rewritten, Slot, SlotKind, Variant};
 use parking_lot::Mutex;
 
+use crate::attempt::watch_report;
 use crate::buffers::{Buffer, Purpose};
 use crate::device::WgpuDevice;
 use crate::exits::add_exits;
@@ -31,6 +32,8 @@ pub(crate) struct Compiled {
     values: Vec<Value>,
     /// Binding numbers of the textures and samplers.
     resources: Vec<u32>,
+    /// It is a checked run, which has a page table of its own.
+    checked: bool,
     warm: Mutex<Warm>,
 }
 
@@ -215,6 +218,7 @@ impl Gpu {
             block: 0,
             values,
             resources: rewritten.resources,
+            checked: false,
             warm: Mutex::default(),
         })
     }
@@ -299,6 +303,9 @@ impl Compiled {
                     &params.ok_or_else(missing)?.buffer,
                     wgpu::BufferSize::new(self.block),
                 ),
+                SlotKind::Table if self.checked => {
+                    (&**gpu.grants.as_ref().ok_or_else(missing)?, None)
+                }
                 SlotKind::Table => (&gpu.table.as_ref().ok_or_else(missing)?.buffer, None),
                 SlotKind::Report => (&gpu.reports()?.report, None),
                 SlotKind::Window { window, .. } => (
@@ -424,6 +431,10 @@ impl Variants {
         if device.is_gl() {
             add_exits(&mut rewritten);
         }
+        let checked = variant.mode == Mode::Checked;
+        if checked {
+            watch_report(&mut rewritten, device.facts());
+        }
         let rigid = |i: usize| unfiltered.get(i).copied().unwrap_or(false);
         let wanted = Wanted {
             name: entry.name.clone(),
@@ -444,7 +455,11 @@ impl Variants {
             gpu.tracer.end(began, || What::Compile {
                 kernel: name.as_str().into(),
             });
-            Ok(Compiled { block, ..compiled })
+            Ok(Compiled {
+                block,
+                checked,
+                ..compiled
+            })
         })?;
         let kept = Arc::new(Kept::new(compiled, thread));
         Ok(Arc::clone(&self.compiled.entry(key).or_insert(kept)))

@@ -21,15 +21,15 @@ const MOST_BOXES: u64 = 64;
 const PAGES_PER_WORD: u64 = 16;
 
 /// Where a record's words are.
-struct Layout {
+pub(crate) struct Layout {
     /// The first word of each binding's bits, from the record's start.
     touch_bases: Vec<u64>,
     /// Words of a record.
-    words: u64,
+    pub(crate) words: u64,
 }
 
 impl Layout {
-    fn new(launch: &Launch, geometry: &Geometry) -> Self {
+    pub(crate) fn new(launch: &Launch, geometry: &Geometry) -> Self {
         let mut words = u64::from(REPORT_HEADER_WORDS);
         let touch_bases = (launch.bound.iter())
             .map(|&bound| {
@@ -46,8 +46,13 @@ impl Layout {
         (BUFFER_BYTES / 4 / self.words).clamp(1, MOST_BOXES) as usize
     }
 
+    /// The first word of a binding's bits.
+    pub(crate) fn touch_base(&self, binding: usize) -> u32 {
+        self.touch_bases[binding] as u32
+    }
+
     /// What a record says.
-    fn read(&self, record: &[u32]) -> ProbeReport {
+    pub(crate) fn read(&self, record: &[u32]) -> ProbeReport {
         let ends = self.touch_bases.iter().skip(1).copied().chain([self.words]);
         let touched = (self.touch_bases.iter().zip(ends))
             .map(|(&base, end)| {

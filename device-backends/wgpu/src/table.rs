@@ -31,7 +31,7 @@ pub(crate) struct Table {
 }
 
 /// The entry of a frame.
-fn encode(plan: &WindowPlan, frame: gmem_hal::FrameIndex, writable: bool) -> u32 {
+pub(crate) fn encode(plan: &WindowPlan, frame: gmem_hal::FrameIndex, writable: bool) -> u32 {
     let place = plan.place(gmem_hal::FrameRun::new(frame, 1));
     // A page's words are a multiple of 1024, which leaves ten bits for the flags.
     let words = ((place.offset - GUARD_BYTES) / 4) as u32;

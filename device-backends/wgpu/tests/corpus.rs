@@ -223,7 +223,7 @@ fn every_kernel_of_the_rewriters_tests_gives_what_the_original_gives() {
                 };
                 let kernel = WgpuKernel::compile(&device, &source, None, &[]).unwrap();
                 let start = std::time::Instant::now();
-                for way in [Way::Slid, Way::Paged, Way::Mixed] {
+                for way in [Way::Slid, Way::Paged, Way::Mixed, Way::Checked] {
                     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                         check(&mut bench, &kernel, &case, way, &results);
                     }));

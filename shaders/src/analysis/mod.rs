@@ -31,6 +31,7 @@ mod reasons;
 mod refine;
 mod sites;
 mod slice;
+mod steady;
 mod value;
 mod waits;
 
@@ -48,6 +49,7 @@ pub use functions::FunctionRef;
 pub use hazard::{Hazard, HazardClass, Wait};
 pub use origins::Origin;
 pub use sites::{AccessKind, Site};
+pub(crate) use steady::Steady;
 
 /// How an entry point really accesses one storage binding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::physical::Window;
 use super::place::{Index, Place};
 use super::view::{View, Views};
 use crate::{
-    ENTRY_FLAGS, ENTRY_VALID, ENTRY_WRITABLE, GUARD_WORDS, How, READ_GUARD, ShaderError,
+    ENTRY_FLAGS, ENTRY_VALID, ENTRY_WRITABLE, GUARD_WORDS, How, Mode, READ_GUARD, ShaderError,
     WRITE_GUARD,
 };
 
@@ -441,6 +441,9 @@ impl Rewriter<'_> {
                 let guard = b.word(access.guard());
                 let at = b.select(ok, at, guard);
                 let unit = self.unit(view, at, entry.half);
+                if self.checked.is_some() {
+                    self.check(start, &entry, access, ok);
+                }
                 Located {
                     window: self.physical.window_of(&mut self.b, entry.entry),
                     view,
@@ -454,7 +457,7 @@ impl Rewriter<'_> {
                 ));
             }
         };
-        if self.probe.is_none() {
+        if self.variant.mode == Mode::Run {
             self.confine(start.in_bounds, located.ok);
         }
         Ok(located)
@@ -498,6 +501,8 @@ impl Rewriter<'_> {
             entry: b.load(pointer),
             position: page.position,
             half: page.half,
+            touch_base: page.touch_base,
+            page: page.page,
         })
     }
 
@@ -573,8 +578,10 @@ pub(super) struct Page {
 
 /// A page's table entry, and the word counted from the start of the binding's first page.
 #[derive(Clone, Copy)]
-struct PageEntry {
+pub(super) struct PageEntry {
     entry: Value,
     position: Value,
     half: Half,
+    pub(super) touch_base: Value,
+    pub(super) page: Value,
 }

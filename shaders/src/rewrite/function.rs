@@ -10,6 +10,7 @@ use naga::{
 
 use super::address::BindingParams;
 use super::build::{Builder, Value};
+use super::checked::Checked;
 use super::expression::with_operands;
 use super::layout::Shape;
 use super::physical::{Physical, call};
@@ -32,6 +33,8 @@ pub(super) struct Rewriter<'a> {
     pub(super) params: Vec<Option<BindingParams>>,
     /// Set in a probe.
     pub(super) probe: Option<Probe<'a>>,
+    /// Set in a checked run.
+    pub(super) checked: Option<Checked<'a>>,
     /// Of the statement or expression at hand, for messages.
     pub(super) span: Span,
     /// Long values that were loaded, and the variables that hold them.
@@ -51,6 +54,7 @@ impl<'a> Rewriter<'a> {
         globals: &'a HashMap<Handle<naga::GlobalVariable>, Handle<naga::GlobalVariable>>,
         source: Source<'a>,
         probe: Option<Probe<'a>>,
+        checked: Option<Checked<'a>>,
         name: &str,
     ) -> Result<Function, ShaderError> {
         let mut this = Self {
@@ -67,6 +71,7 @@ impl<'a> Rewriter<'a> {
             globals,
             source,
             probe,
+            checked,
         };
         let old = source.function;
         this.b.function.diagnostic_filter_leaf = old.diagnostic_filter_leaf;
@@ -411,6 +416,9 @@ impl<'a> Rewriter<'a> {
                 ref continuing,
                 break_if,
             } => {
+                if let Some(leave) = self.leave_by(body, continuing, break_if) {
+                    return self.checked_loop(body, continuing, break_if, leave);
+                }
                 let body = self.nested(body)?;
                 let continuing = self.nested(continuing)?;
                 let break_if = break_if.map(|h| self.value(h)).transpose()?;

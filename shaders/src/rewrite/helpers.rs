@@ -6,6 +6,7 @@ use naga::{
 };
 
 use super::build::{Builder, Value};
+use super::checked::GRACE;
 use super::physical::Physical;
 use super::view::View;
 
@@ -20,6 +21,8 @@ pub(super) enum Helper {
     Atomic(View, AtomicFunction, bool, bool),
     /// Marks a page in the report.
     Touch,
+    /// The same, and raises the record's flag when the page is not there.
+    Check,
 }
 
 impl Physical {
@@ -67,7 +70,8 @@ impl Physical {
                     },
                 )
             }
-            Helper::Touch => self.touch_function(),
+            Helper::Touch => self.touch_function(false),
+            Helper::Check => self.touch_function(true),
         };
         let handle = self.module.functions.append(function, Span::UNDEFINED);
         self.helpers.insert(helper, handle);
@@ -118,12 +122,13 @@ impl Physical {
         function
     }
 
-    fn touch_function(&mut self) -> Function {
-        let mut b = Builder::new("gmem_touch");
+    fn touch_function(&mut self, checks: bool) -> Function {
+        let mut b = Builder::new(if checks { "gmem_check" } else { "gmem_touch" });
         let condition = b.argument("in_bounds", self.boolean);
         let base = b.argument("base", self.word);
         let page = b.argument("page", self.word);
         let store = b.argument("store", self.word);
+        let missing = checks.then(|| b.argument("missing", self.boolean));
         b.begin();
         let header = self.param(&mut b, 0);
         let record = b.component(header, 3);
@@ -139,8 +144,8 @@ impl Physical {
         let old = b.load(at);
         let had = b.binary(BinaryOperator::And, old, bit);
         let zero = b.word(0);
-        let missing = b.binary(BinaryOperator::Equal, had, zero);
-        b.when(missing, |b| {
+        let unseen = b.binary(BinaryOperator::Equal, had, zero);
+        b.when(unseen, |b| {
             b.statement(Statement::Atomic {
                 pointer: at,
                 fun: AtomicFunction::InclusiveOr,
@@ -148,6 +153,17 @@ impl Physical {
                 result: None,
             });
         });
+        if let Some(missing) = missing {
+            b.when(missing, |b| {
+                let flag = self.element(b, self.report, record);
+                b.store(flag, one);
+                // Its next round is its last.
+                let rounds = self.rounds();
+                let rounds = b.global(rounds);
+                let grace = b.word(GRACE);
+                b.store(rounds, grace);
+            });
+        }
         let accept = b.end();
         b.statement(Statement::If {
             condition,

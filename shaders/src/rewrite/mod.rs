@@ -7,6 +7,7 @@
 mod access;
 mod address;
 mod build;
+mod checked;
 mod expression;
 mod function;
 mod helpers;
@@ -28,7 +29,8 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Arena, ArraySize, Module, ResourceBinding, Span, TypeInner};
 
 use crate::error::chain;
-use crate::{Entry, Mode, Rewritten, ShaderError, Slot, SlotKind, Variant};
+use crate::{Entry, How, Mode, Rewritten, ShaderError, Slot, SlotKind, Variant};
+use checked::Checked;
 use function::Rewriter;
 use physical::Physical;
 use plan::Plan;
@@ -103,8 +105,9 @@ fn shared(entry: &Entry, variant: &Variant, sharing: Sharing) -> Result<Rewritte
     let mut physical = Physical::new(module, variant, &writes);
     let stops = match variant.mode {
         Mode::Probe => probe::stopping(entry, &plan),
-        Mode::Run => Default::default(),
+        Mode::Run | Mode::Checked => Default::default(),
     };
+    let barriers = checked::with_barriers(&plan);
     let mut functions = HashMap::new();
     for source in &plan.sources {
         let name = match source.which {
@@ -112,6 +115,7 @@ fn shared(entry: &Entry, variant: &Variant, sharing: Sharing) -> Result<Rewritte
             None => format!("{}_kernel", entry.name),
         };
         let probe = (variant.mode == Mode::Probe).then(|| Probe::new(&stops));
+        let checked = (variant.mode == Mode::Checked).then(|| Checked::new(entry, *source, &barriers));
         let function = Rewriter::rewrite(
             entry,
             variant,
@@ -121,6 +125,7 @@ fn shared(entry: &Entry, variant: &Variant, sharing: Sharing) -> Result<Rewritte
             &globals,
             *source,
             probe,
+            checked,
             &name,
         )?;
         let handle = physical.module.functions.append(function, Span::UNDEFINED);
@@ -163,6 +168,9 @@ fn check(entry: &Entry, variant: &Variant) -> Result<(), ShaderError> {
             }
             Some(_) if variant.mode == Mode::Probe => {
                 return wrong("a probe has paged bindings only".to_owned());
+            }
+            Some(_) if variant.mode == Mode::Checked && !matches!(how, How::Whole { .. }) => {
+                return wrong("a checked run has paged and whole bindings only".to_owned());
             }
             _ => {}
         }

@@ -15,7 +15,7 @@ use naga::{
 use super::build::{Builder, Value};
 use super::helpers::Helper;
 use super::view::View;
-use crate::{ENTRY_WINDOW_SHIFT, Mode, Params, Slot, SlotKind, Variant};
+use crate::{ENTRY_WINDOW_SHIFT, Params, Slot, SlotKind, Variant};
 
 /// Which window an address is in.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,15 @@ pub(super) enum Window {
     Known(u32),
     /// The number, an expression.
     Found(Value),
+}
+
+/// The variables of a uniform exit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exit {
+    /// Private: the invocation's number in its workgroup, which the wrapper stores.
+    pub(super) lane: Handle<GlobalVariable>,
+    /// In workgroup memory: what the first invocation saw.
+    pub(super) seen: Handle<GlobalVariable>,
 }
 
 /// The module being written and what it needs besides the user's.
@@ -33,8 +42,12 @@ pub(super) struct Physical {
     pub(super) params: Handle<GlobalVariable>,
     pub(super) table: Handle<GlobalVariable>,
     pub(super) report: Handle<GlobalVariable>,
-    /// A private flag: in a run, an access left its confinement; in a probe, the lane stopped.
+    /// A private flag: in a run, an access left its confinement; in a probe, the lane stopped. A checked run has none.
     pub(super) flag: Handle<GlobalVariable>,
+    /// Private: rounds that the invocation of a checked run has gone on for after a page was missed.
+    rounds: Option<Handle<GlobalVariable>>,
+    /// What a checked run leaves loops with barriers by, once one does.
+    pub(super) exit: Option<Exit>,
     page_shift: u32,
     pub(super) windows: u32,
     writable: Vec<bool>,
@@ -116,7 +129,7 @@ impl Physical {
             Span::UNDEFINED,
         );
         let mut writable = vec![false; variant.windows as usize];
-        if variant.mode == Mode::Run {
+        if variant.mode.has_effects() {
             for (how, _) in variant.bindings.iter().zip(writes).filter(|(_, w)| **w) {
                 match how.window() {
                     Some(window) => writable[window as usize] = true,
@@ -132,6 +145,8 @@ impl Physical {
             table,
             report,
             flag,
+            rounds: None,
+            exit: None,
             page_shift: variant.page_shift,
             windows: variant.windows,
             writable,
@@ -158,6 +173,56 @@ impl Physical {
     /// log2 of the words of a page.
     pub(super) fn page_word_shift(&self) -> u32 {
         self.page_shift - 2
+    }
+
+    /// The counter of rounds, made when it is first asked for.
+    pub(super) fn rounds(&mut self) -> Handle<GlobalVariable> {
+        if let Some(rounds) = self.rounds {
+            return rounds;
+        }
+        let none = self
+            .module
+            .global_expressions
+            .append(Expression::Literal(Literal::U32(0)), Span::UNDEFINED);
+        let rounds = self.module.global_variables.append(
+            GlobalVariable {
+                name: Some("gmem_rounds".to_owned()),
+                space: AddressSpace::Private,
+                binding: None,
+                ty: self.word,
+                init: Some(none),
+                memory_decorations: MemoryDecorations::empty(),
+            },
+            Span::UNDEFINED,
+        );
+        self.rounds = Some(rounds);
+        rounds
+    }
+
+    /// The variables of uniform exits, made when they are first asked for.
+    pub(super) fn exit(&mut self) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
+        let mut word = |name: &str, space| {
+            self.module.global_variables.append(
+                GlobalVariable {
+                    name: Some(name.to_owned()),
+                    space,
+                    binding: None,
+                    ty: self.word,
+                    init: None,
+                    memory_decorations: MemoryDecorations::empty(),
+                },
+                Span::UNDEFINED,
+            )
+        };
+        let exit = Exit {
+            lane: word("gmem_lane", AddressSpace::Private),
+            seen: word("gmem_seen", AddressSpace::WorkGroup),
+        };
+        self.exit = Some(exit);
+        exit
     }
 
     /// A vector of the parameter block.

@@ -269,9 +269,9 @@ impl Seen {
                     || self.atomic_float
                     || self.atomic_wide,
                 self.halves != Sizes::default(),
-                self.atomic_wide && mode == Mode::Run,
+                self.atomic_wide && mode.has_effects(),
             ],
-            atomics: mode == Mode::Run
+            atomics: mode.has_effects()
                 && (self.atomic_uint || self.atomic_sint || self.atomic_float || self.atomic_wide),
             mode,
         }

@@ -47,6 +47,11 @@ pub(super) fn wrap(
             components,
         }));
     }
+    if let Some(exit) = physical.exit {
+        let lane = ids.physical_id(physical, BuiltIn::LocalInvocationIndex);
+        let at = ids.b.global(exit.lane);
+        ids.b.store(at, lane);
+    }
     let mut b = ids.b;
     call(&mut b, kernel, arguments, false);
     if mode == Mode::Run {

@@ -182,7 +182,7 @@ fn calls_are_counted_by_function() {
     rig.fetch(0, 0);
     rig.fetch(0, 0);
     let calls = Call::ALL.map(|call| rig.device.calls(call));
-    assert_eq!(calls, [1, 5, 1, 1, 2, 0, 0, 0]);
+    assert_eq!(calls, [1, 5, 1, 1, 2, 0, 0, 0, 0, 0]);
     assert_eq!(rig.device.total_calls(), 10);
     let counts = rig.device.counts();
     assert_eq!((counts.pages_uploaded, counts.pages_downloaded), (1, 2));

@@ -30,6 +30,13 @@ fn call(rig: &Rig, call: Call) -> Result<(), DeviceError> {
             .device
             .probe(&count(), &[GridBox::whole([16, 1, 1])])
             .map(drop),
+        Call::Attempt => rig
+            .attempt(&count(), &[Translation::Paged], &[entry(0, 0, true)])
+            .map(drop),
+        Call::CopyFrames => rig.device.copy_frames(&[FrameCopy {
+            from: FrameIndex(0),
+            to: FrameIndex(1),
+        }]),
     }
 }
 
@@ -53,7 +60,7 @@ fn ready() -> Rig {
     rig
 }
 
-const AFTER_ATTACH: [Call; 7] = [
+const AFTER_ATTACH: [Call; 9] = [
     Call::Grow,
     Call::SetEntries,
     Call::Upload,
@@ -61,6 +68,8 @@ const AFTER_ATTACH: [Call; 7] = [
     Call::Zero,
     Call::Run,
     Call::Probe,
+    Call::Attempt,
+    Call::CopyFrames,
 ];
 
 #[test]

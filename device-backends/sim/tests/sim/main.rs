@@ -1,6 +1,7 @@
 //! The simulated device against its contract.
 
 mod addresses;
+mod attempts;
 mod contract;
 mod injection;
 mod kernels;
@@ -8,8 +9,8 @@ mod kernels;
 use std::sync::Arc;
 
 use gmem_hal::{
-    ByteRange, CopyRun, Device, DeviceError, DeviceInfo, FrameIndex, FrameRun, Geometry, GridBox,
-    HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport, PlainHost, Translation,
+    Attempt, AttemptReport, ByteRange, CopyRun, Device, DeviceError, DeviceInfo, FrameCopy,
+    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport, PlainHost, Translation,
 };
 use gmem_sim::{SimDevice, SimKernel, SimOptions};
 
@@ -120,6 +121,21 @@ impl Rig {
             launch,
             boxes: &boxes,
             translations,
+        })
+    }
+
+    fn attempt(
+        &self,
+        launch: &Launch,
+        translations: &[Translation],
+        pages: &[PageEntry],
+    ) -> Result<AttemptReport, DeviceError> {
+        let boxes = [GridBox::whole(launch.grid)];
+        self.device.attempt(&Attempt {
+            launch,
+            boxes: &boxes,
+            translations,
+            pages,
         })
     }
 }

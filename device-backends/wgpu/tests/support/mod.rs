@@ -7,9 +7,9 @@ mod skipped;
 use std::sync::Arc;
 
 use gmem_hal::{
-    ByteRange, CopyRun, Device, DeviceError, FrameIndex, FrameRun, Geometry, GridBox, HostMemory,
-    Kernel, Launch, PageEntry, PageSize, Pass, PassReport, PlainHost, ProbeReport, Translation,
-    Window,
+    Attempt, ByteRange, CopyRun, Device, DeviceError, FrameIndex, FrameRun, Geometry, GridBox,
+    HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport, PlainHost, ProbeReport,
+    Translation, Window,
 };
 use gmem_wgpu::{
     AdapterChoice, BackendName, PlainError, PlainRunner, WgpuDevice, WgpuOptions, open,
@@ -175,6 +175,19 @@ impl Bench {
         self.resident.extend(pages.zip(chosen));
     }
 
+    /// The resident pages of a range, as an attempt is granted them.
+    pub fn grants(&self, range: ByteRange, writable: bool) -> Vec<PageEntry> {
+        let frame_of = |page: u64| self.resident.iter().find(|r| r.0 == page).map(|r| r.1);
+        self.pages(range)
+            .filter_map(|page| {
+                Some(PageEntry {
+                    page,
+                    frame: Some((FrameIndex(frame_of(page)?), writable)),
+                })
+            })
+            .collect()
+    }
+
     /// Copies everything home and takes all translations away.
     pub fn evict_all(&mut self) {
         let page = self.geometry.page.bytes();
@@ -316,6 +329,8 @@ pub enum Way {
     Paged,
     /// Every other binding.
     Mixed,
+    /// In attempts: first those that miss pages, then one that has all.
+    Checked,
 }
 
 /// The original's results.
@@ -360,6 +375,39 @@ pub fn expected(bench: &Bench, bound: &[ByteRange], results: &[Vec<u8>]) -> Vec<
     all
 }
 
+/// Attempts boxes: with no page, and with some that may only be read, nothing happens; with all of them everything does.
+fn attempt(bench: &Bench, launch: &Launch, boxes: &[GridBox], translations: &[Translation]) {
+    let grant = |some: bool| -> Vec<PageEntry> {
+        let used = launch.bound.iter().zip(launch.kernel.bindings());
+        used.flat_map(|(&range, used)| bench.grants(range, used.writes && !some))
+            .filter(|entry| !some || entry.page % 2 == 0)
+            .collect()
+    };
+    let attempt = |pages: &[PageEntry], translations: &[Translation]| {
+        let report = bench.device.attempt(&Attempt {
+            launch,
+            boxes,
+            translations,
+            pages,
+        });
+        report.unwrap()
+    };
+    let paged = vec![Translation::Paged; launch.bound.len()];
+    let missed = attempt(&[], &paged);
+    assert_eq!(
+        missed.missed,
+        missed
+            .touched
+            .iter()
+            .any(|t| !t.reads.is_empty() || !t.writes.is_empty()),
+        "{}",
+        launch.kernel.name()
+    );
+    attempt(&grant(true), &paged);
+    let done = attempt(&grant(false), translations);
+    assert!(!done.missed, "{}: {:?}", launch.kernel.name(), done.touched);
+}
+
 pub fn check(
     bench: &mut Bench,
     kernel: &Arc<dyn Kernel>,
@@ -373,6 +421,7 @@ pub fn check(
         Way::Slid => false,
         Way::Paged => true,
         Way::Mixed => i.is_multiple_of(2),
+        Way::Checked => !i.is_multiple_of(3),
     };
     let mut translations = vec![Translation::Paged; bound.len()];
     // Runs before scattered pages, which leave none.
@@ -396,7 +445,9 @@ pub fn check(
     let boxes = GridBox::whole(case.grid).split(4);
     let (first, rest) = boxes.split_at(1);
     for boxes in [first, rest] {
-        if !boxes.is_empty() {
+        if matches!(way, Way::Checked) && !boxes.is_empty() {
+            attempt(bench, &launch, boxes, &translations);
+        } else if !boxes.is_empty() {
             let report = bench.device.run(&Pass {
                 launch: &launch,
                 boxes,

@@ -116,7 +116,7 @@ impl Scope<'_> {
 
 /// Collects the conditions that decide whether the loop ends, or goes round early; says whether the block can do either.
 /// `own` tells whether a `break` is the loop's.
-fn exits(block: &Block, own: bool, ends: &mut Vec<Handle<Expression>>) -> bool {
+pub(super) fn exits(block: &Block, own: bool, ends: &mut Vec<Handle<Expression>>) -> bool {
     let mut any = false;
     for statement in block.iter() {
         any |= match *statement {
