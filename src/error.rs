@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// More invocations than a built-in id can tell apart.
     #[error(
-        "kernel `{kernel}` over a grid of {grid:?} workgroups of {workgroup:?}: the most is 2^32 invocations in a dimension and 2^63 workgroups"
+        "kernel `{kernel}` over a grid of {grid:?} workgroups of {workgroup:?}: the most is 2^32 - 1 workgroups in a dimension, 2^32 invocations where the kernel asks for global_invocation_id, and 2^63 workgroups in all"
     )]
     Grid {
         /// The entry point.

@@ -68,6 +68,8 @@ pub struct Kernel {
     pub(crate) uniforms: Arc<[UniformInfo]>,
     pub(crate) resources: Arc<[ResourceInfo]>,
     workgroup_size: [u32; 3],
+    /// Whether it asks for ids of invocations over the whole grid.
+    global_ids: bool,
 }
 
 impl Kernel {
@@ -121,6 +123,7 @@ impl Kernel {
             })
             .collect();
         let workgroup_size = entry.workgroup_size;
+        let global_ids = entry.has_global_ids();
         Ok(Self {
             inner: Arc::clone(&gm.inner),
             node: device.node,
@@ -129,6 +132,7 @@ impl Kernel {
             uniforms,
             resources,
             workgroup_size,
+            global_ids,
         })
     }
 
@@ -159,6 +163,7 @@ impl Kernel {
             uniforms: Arc::new([]),
             resources: Arc::new([]),
             workgroup_size: [1; 3],
+            global_ids: true,
         }
     }
 
@@ -192,13 +197,25 @@ impl Kernel {
         self.workgroup_size
     }
 
-    /// A launch of `grid` workgroups: of at most 2^32 invocations in a dimension.
+    /// Ids that a workgroup uses up in each dimension: its invocations, where the kernel asks for `global_invocation_id`; else
+    /// one, its own. A grid has at most 2^32 of them in a dimension.
+    #[must_use]
+    pub fn ids_of_a_workgroup(&self) -> [u32; 3] {
+        if self.global_ids {
+            self.workgroup_size
+        } else {
+            [1; 3]
+        }
+    }
+
+    /// A launch of `grid` workgroups: of at most 2^32 invocations in a dimension, where the kernel asks for
+    /// `global_invocation_id`, and else of any number. In all they may be as many as 2^63 workgroups.
     pub fn launch(&self, grid: [u32; 3]) -> Launch<'_> {
         Launch::new(self, grid.map(u64::from))
     }
 
     /// A launch of as many workgroups, in the first dimension, as give at least `invocations` invocations there:
-    /// at most 2^32.
+    /// at most 2^32, as in [`Kernel::launch`].
     pub fn over(&self, invocations: usize) -> Launch<'_> {
         let groups = invocations.div_ceil(self.workgroup_size[0] as usize);
         Launch::new(self, [groups as u64, 1, 1])

@@ -454,10 +454,11 @@ impl Future for Running<'_> {
 
 /// An id beyond 32 bits would begin again at 0: those invocations would run twice.
 fn within_ids(kernel: &Kernel, grid: [u64; 3]) -> Result<(), Error> {
-    let workgroup = kernel.workgroup_size();
-    let fits = grid.iter().zip(workgroup).all(|(&groups, lanes)| {
-        u32::try_from(groups).is_ok() && groups * u64::from(lanes) <= 1 << 32
-    });
+    let ids = kernel.ids_of_a_workgroup();
+    let fits = grid
+        .iter()
+        .zip(ids)
+        .all(|(&groups, ids)| u32::try_from(groups).is_ok() && groups * u64::from(ids) <= 1 << 32);
     let all: u128 = grid.iter().map(|&side| u128::from(side)).product();
     if fits && all < 1 << 63 {
         Ok(())
@@ -465,7 +466,7 @@ fn within_ids(kernel: &Kernel, grid: [u64; 3]) -> Result<(), Error> {
         Err(Error::Grid {
             kernel: kernel.name().to_owned(),
             grid,
-            workgroup,
+            workgroup: kernel.workgroup_size(),
         })
     }
 }

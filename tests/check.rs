@@ -48,8 +48,8 @@ fn classes_and_footprints_are_what_the_kernel_does() {
         ("if (id.x < n) { y[id.x] = x[x[id.x]]; }", "A", "probe"),
         ("atomicAdd(&bins[x[id.x]], 1u);", "D", "probe"),
         ("atomicAdd(&bins[x[id.x] % 256u], 1u);", "D", "static"),
-        ("y[atomicAdd(&bins[0], 1u)] = id.x;", "D", "resident"),
-        ("x[x[id.x]] = n;", "C", "resident"),
+        ("y[atomicAdd(&bins[0], 1u)] = id.x;", "D", "attempt"),
+        ("x[x[id.x]] = n;", "C", "attempt"),
         (
             "if (id.x > 0u) { while (atomicLoad(&bins[id.x - 1u]) == 0u) {} } atomicStore(&bins[id.x], n);",
             "E",
@@ -70,6 +70,8 @@ fn classes_and_footprints_are_what_the_kernel_does() {
         );
         assert!(entry.get("unsupported").is_none(), "{entry:#}");
         let variants = entry["variants"].as_array().expect("variants");
+        let checked = variants.iter().any(|v| v["mode"] == "checked");
+        assert_eq!(checked, footprint == "attempt", "{entry:#}");
         let probes = variants.iter().any(|v| v["mode"] == "probe");
         assert_eq!(
             probes,

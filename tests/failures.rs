@@ -13,10 +13,10 @@ use common::rig::{PAGE, Rig, whole_pages};
 use common::{HostKind, mechanism};
 use gmem_hal::{
     Access, ByteRange, Cause, CpuFaultSink, DeviceError, HostError, HostMechanism, HostMemory,
-    PlainHost, Rights, Va,
+    Launch, PlainHost, Rights, Va,
 };
 use gmem_runtime::{MoveError, Region};
-use gmem_sim::{Call, Injection, SimDevice};
+use gmem_sim::{Call, Injection, SimDevice, SimKernel, loads, stores, updates};
 
 /// Runs a step until no injected error is in its way, checking after each failure that all is consistent.
 fn insist<T, E: std::fmt::Display>(
@@ -40,11 +40,26 @@ fn insist<T, E: std::fmt::Display>(
     }
 }
 
-/// Write, launch, read back, share between devices, scatter, evict, relaunch, free: through every action of the protocol.
+/// A copy, page by page, and each page of `same` stored as it is. It says that where it writes depends on what it wrote: it is
+/// attempted, and undone.
+fn unforeseen() -> SimKernel {
+    let bindings = vec![loads("src"), stores("dst"), updates("same")];
+    SimKernel::new("unforeseen", bindings, |t| {
+        let at = u64::from(t.workgroup()[0]) * PAGE;
+        let mut page = vec![0; PAGE as usize];
+        t.load_bytes(0, at, &mut page)?;
+        t.store_bytes(1, at, &page)?;
+        t.load_bytes(2, at, &mut page)?;
+        t.store_bytes(2, at, &page)
+    })
+    .resident_only("nobody foresees it")
+}
+
+/// Write, launch, read back, share between devices, scatter, attempt, evict, relaunch, free: through every action of the protocol.
 /// `arm` is called once everything is attached. Answers with how many calls `call` had, and how many failures were seen.
 fn story(call: Call, arm: impl Fn(&SimDevice)) -> (u64, u64) {
     // Fewer frames than the story needs: it evicts too.
-    let rig = Rig::plain(&[5, 6]);
+    let rig = Rig::plain(&[5, 9]);
     rig.devices.iter().for_each(|(_, d)| arm(d));
     let failed = &mut 0;
     let regions: Vec<Arc<Region>> = (0..3)
@@ -100,6 +115,25 @@ fn story(call: Call, arm: impl Fn(&SimDevice)) -> (u64, u64) {
         &scattered,
         || "what was scattered".to_owned(),
     );
+    // The second time pages are stored to that only the device has.
+    for _ in 0..2 {
+        insist(&rig, failed, || {
+            let launch = Launch {
+                kernel: Arc::new(unforeseen()),
+                bound: [out, y, x].map(|r| r.range()).to_vec(),
+                values: Vec::new(),
+                grid: [4, 1, 1],
+            };
+            rig.space.launch(rig.devices[1].0, launch)?.wait()
+        });
+    }
+    for (region, bytes) in [(y, &scattered), (x, &second)] {
+        same(
+            &insist(&rig, failed, || rig.load(region.range())),
+            bytes,
+            || "what was attempted".to_owned(),
+        );
+    }
     insist(&rig, failed, || rig.space.discard(y.range()));
     insist(&rig, failed, || {
         rig.launch(0, Kind::Copy, &[y, x], whole_pages(0), 4)

@@ -462,10 +462,7 @@ fn in_pages_of(page: u64, turn: usize) {
             start.elapsed().as_secs_f64()
         );
         assert_eq!(all.operations, operations * budgets.len() as u64);
-        assert!(
-            all.passes > all.launches - all.too_large,
-            "nothing was cut"
-        );
+        assert!(all.passes > all.launches - all.too_large, "nothing was cut");
         assert!(all.evictions > 0, "nothing was evicted");
     }
 }

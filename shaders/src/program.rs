@@ -7,7 +7,8 @@ use naga::back::pipeline_constants::{PipelineConstantError, process_overrides};
 use naga::proc::Layouter;
 use naga::valid::ModuleInfo;
 use naga::{
-    AddressSpace, Handle, Module, Override, Scalar, ScalarKind, ShaderStage, Type, TypeInner,
+    AddressSpace, Binding, BuiltIn, Handle, Module, Override, Scalar, ScalarKind, ShaderStage,
+    Type, TypeInner,
 };
 
 use crate::analysis::Analysis;
@@ -240,6 +241,22 @@ impl Entry {
     /// As [`Entry::rewrite`].
     pub fn rewrite_within(&self, variant: &Variant, most: u32) -> Result<Rewritten, ShaderError> {
         deep(|| rewrite::rewrite(self, variant, most))
+    }
+
+    /// Whether it asks for `global_invocation_id`, which begins again at 0 where a dimension has more than 2^32 invocations.
+    #[must_use]
+    pub fn has_global_ids(&self) -> bool {
+        let asked = |binding: &Option<Binding>| {
+            *binding == Some(Binding::BuiltIn(BuiltIn::GlobalInvocationId))
+        };
+        let arguments = &self.module.entry_points[self.entry_index]
+            .function
+            .arguments;
+        arguments.iter().any(|argument| {
+            asked(&argument.binding)
+                || matches!(self.module.types[argument.ty].inner, TypeInner::Struct { ref members, .. }
+                    if members.iter().any(|member| asked(&member.binding)))
+        })
     }
 
     /// What positions in [`Entry::module`] are positions in: the source, or of SPIR-V as many empty lines as the

@@ -35,9 +35,14 @@ impl StorageBinding {
     /// Elements of the runtime-sized array when `bytes` are bound: what `arrayLength` returns. 0 without such an array.
     #[must_use]
     pub fn count(&self, bytes: u64) -> u32 {
+        u32::try_from(self.elements(bytes)).unwrap_or(u32::MAX)
+    }
+
+    /// As [`StorageBinding::count`], even where that are more than WGSL can count.
+    #[must_use]
+    pub fn elements(&self, bytes: u64) -> u64 {
         self.runtime.map_or(0, |r| {
-            let elements = bytes.saturating_sub(u64::from(r.offset)) / u64::from(r.stride);
-            u32::try_from(elements).unwrap_or(u32::MAX)
+            bytes.saturating_sub(u64::from(r.offset)) / u64::from(r.stride)
         })
     }
 

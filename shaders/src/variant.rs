@@ -5,6 +5,8 @@
 //! - *slid*: at window word `base_word + (w - slice_start_word)`, when that difference is below `slice_words`;
 //! - *paged*: in the frame that `table[page_base + (w + first_word) / page_words]` names.
 //!
+//! Words are counted in 32 bits, but for a binding that is [far](How::Far).
+//!
 //! What is found in neither way goes to the guard words at the start of every window: loads read
 //! [`READ_GUARD`] words, which are always zero, stores and atomics fall into the [`WRITE_GUARD`] words.
 
@@ -63,16 +65,31 @@ pub enum How {
     },
     /// Through the page table, in any window.
     Paged,
+    /// As paged, and all its pages that are resident lie in this window: there is nothing to choose.
+    PagedIn {
+        /// The window.
+        window: u32,
+    },
+    /// As paged, and so long that its words are counted in 64 bits: slower.
+    Far,
 }
 
 impl How {
-    /// The only window that the binding lies in, unless it is paged.
+    /// The only window that the binding lies in, where it is known.
     #[must_use]
     pub const fn window(self) -> Option<u32> {
         match self {
-            Self::Slid { window } | Self::Whole { window } => Some(window),
-            Self::Paged => None,
+            Self::Slid { window } | Self::Whole { window } | Self::PagedIn { window } => {
+                Some(window)
+            }
+            Self::Paged | Self::Far => None,
         }
+    }
+
+    /// Whether it is found through the page table.
+    #[must_use]
+    pub const fn is_paged(self) -> bool {
+        matches!(self, Self::Paged | Self::PagedIn { .. } | Self::Far)
     }
 }
 
@@ -86,7 +103,7 @@ pub struct Variant {
     /// Windows of the device: 1 to 256.
     pub windows: u32,
     /// How each storage binding is found, in the order of [`Entry::storage`](crate::Entry::storage);
-    /// all paged in a probe, paged or whole in a checked run.
+    /// all paged, in one way or another, in a probe; so or whole in a checked run.
     pub bindings: Vec<How>,
 }
 
@@ -146,7 +163,7 @@ pub struct PagedParams {
     pub page_base: u32,
     /// The word in that page where the binding begins.
     pub first_word: u32,
-    /// Words of the binding.
+    /// Words of the binding; not looked at of one that is far.
     pub len_words: u32,
     /// Elements of the runtime-sized array.
     pub count: u32,

@@ -156,6 +156,21 @@ fn locks_wait() {
          }",
         "lock",
     );
+    // What was there says whether it was taken; or whether something else was there.
+    waits(
+        "loop {
+             let r = atomicCompareExchangeWeak(&lock, 0u, 1u);
+             if (r.old_value == 0u) { total += 1u; atomicStore(&lock, 0u); break; }
+         }",
+        "lock",
+    );
+    waits(
+        "loop {
+             let r = atomicCompareExchangeWeak(&lock, 0u, 1u);
+             if (r.old_value != 1u) { atomicStore(&lock, 0u); break; }
+         }",
+        "lock",
+    );
     // It tries only when the lock looks free: going round without trying is waiting.
     waits(
         "loop {
@@ -272,6 +287,15 @@ fn loops_that_get_on_by_themselves_do_not_wait() {
              let r = atomicCompareExchangeWeak(&state[slot], 0u, x[id.x]);
              if (r.exchanged || r.old_value == x[id.x]) { break; }
              slot = (slot + 1u) % 1024u;
+         }",
+    );
+    // The same, that tries again where a weak exchange failed for nothing.
+    goes_on(
+        "var slot = x[id.x] % 1024u;
+         loop {
+             let r = atomicCompareExchangeWeak(&state[slot], 0u, x[id.x]);
+             if (r.exchanged) { break; }
+             if (r.old_value != 0u) { slot = (slot + 1u) % 1024u; }
          }",
     );
     // A root is looked for in memory that others change.

@@ -23,7 +23,17 @@ fn variants(bindings: usize) -> Vec<(&'static str, Variant)> {
         ),
         ("whole", make(Mode::Run, 2, |_| How::Whole { window: 1 })),
         ("paged in 3 windows", make(Mode::Run, 3, |_| How::Paged)),
+        (
+            "paged in the last of 3 windows",
+            make(Mode::Run, 3, |_| How::PagedIn { window: 2 }),
+        ),
+        ("far", make(Mode::Run, 3, |_| How::Far)),
         ("probe", make(Mode::Probe, 1, |_| How::Paged)),
+        (
+            "probe in the second of 2 windows",
+            make(Mode::Probe, 2, |_| How::PagedIn { window: 1 }),
+        ),
+        ("far probe", make(Mode::Probe, 3, |_| How::Far)),
         ("probe in 3 windows", make(Mode::Probe, 3, |_| How::Paged)),
         ("checked", make(Mode::Checked, 1, |_| How::Paged)),
         (
@@ -70,6 +80,40 @@ fn kernels_rewrite_for_every_variant() {
             }
         }
     });
+}
+
+/// With nothing to choose, a kernel in the last of three windows is that in the only one: it binds no other, and no
+/// function of it switches.
+#[test]
+fn one_window_of_many_costs_nothing() {
+    for path in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/in")).expect("a folder")
+    {
+        let path = path.expect("readable").path();
+        let entry = entry(&std::fs::read_to_string(&path).expect("readable"));
+        let variant = |windows, how| Variant {
+            mode: Mode::Run,
+            page_shift: 16,
+            windows,
+            bindings: vec![how; entry.storage.len()],
+        };
+        let only = entry.rewrite(&variant(1, How::Paged)).expect("rewritten");
+        let last = entry
+            .rewrite(&variant(3, How::PagedIn { window: 2 }))
+            .expect("rewritten");
+        let mut expected = text(&only);
+        for (_, global) in only.module.global_variables.iter() {
+            let name = global.name.clone().unwrap_or_default();
+            if let Some(view) = name
+                .strip_suffix("_0")
+                .filter(|_| name.starts_with("gmem_"))
+            {
+                expected = expected.replace(&name, &format!("{view}_2"));
+            }
+        }
+        assert_eq!(text(&last), expected, "{}", path.display());
+        assert_eq!(only.slots.len(), last.slots.len(), "{}", path.display());
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<(), Failure> {
     let kernel = gm
         .kernel_on(&gm.device(0)?, &source, args.entry.as_deref(), &overrides)
         .map_err(|error| misnamed_or_failed(error, !overrides.is_empty()))?;
-    check_grid(args.workgroups(), kernel.workgroup_size()).map_err(Failure::arguments)?;
+    check_grid(args.workgroups(), kernel.ids_of_a_workgroup()).map_err(Failure::arguments)?;
     let names = bindings(&kernel, &args.binds).map_err(Failure::arguments)?;
     for ((info, spec), input) in names.iter().zip(&args.binds).zip(&inputs) {
         check_element(info, spec, input).map_err(Failure::arguments)?;

@@ -3,8 +3,8 @@
 //! Each is compared with vello's CPU version in a form without that order, and what was allocated must be whole: every element
 //! given to one taker.
 //!
-//! All of them use the result of an atomic as an index, so their footprint depends on what they write: they run where all that
-//! they bind is resident, and are refused where it is not. (The reason given is the first that is found.)
+//! All of them use the result of an atomic as an index, so their footprint depends on what they write: where not all that they bind
+//! fits, they run in attempts.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,16 @@ use vello_encoding::{BinHeader, BumpAllocators, LineSoup, Path, PathBbox, Segmen
 use crate::paging::elements;
 use crate::pipeline::{Step, stage};
 use crate::scene::picture;
-use crate::stages::resident;
+use crate::stages::paged;
 
 /// Runs a stage over a picture of its own; `compare` gets what it left, and must hold of the CPU's own output.
-fn where_it_fits(name: &str, why: &str, compare: fn(&Step, &[Vec<u8>])) {
+fn everywhere(name: &str, compare: fn(&Step, &[Vec<u8>])) {
     let step = stage(&picture(2, 4000), name);
     compare(&step, &step.after);
-    resident(&step.job(), why, |got| compare(&step, got));
+    paged(&step.job(), |got, what| {
+        println!("{what}");
+        compare(&step, got);
+    });
 }
 
 fn bump(bytes: &[u8]) -> BumpAllocators {
@@ -41,7 +44,7 @@ fn whole(mut parts: Vec<(u32, u32)>, total: u32) {
 #[test]
 fn flatten() {
     // Scene, tag monoids, bounding boxes, counters, lines: these in any order.
-    where_it_fits("flatten", "floating-point", |step, got| {
+    everywhere("flatten", |step, got| {
         assert!(got[2] == step.after[2], "bounding boxes");
         assert!(got[3] == step.after[3], "counters");
         assert_eq!(sorted_lines(&got[4]), sorted_lines(&step.after[4]));
@@ -65,7 +68,7 @@ pub fn sorted_lines(bytes: &[u8]) -> Vec<[u32; 5]> {
 #[test]
 fn binning() {
     // Draw monoids, bounding boxes of paths, clips and objects, counters, bin data, bin headers.
-    where_it_fits("binning", "workgroupUniformLoad", |step, got| {
+    everywhere("binning", |step, got| {
         assert!(got[3] == step.after[3], "objects' bounding boxes");
         assert!(got[4] == step.after[4], "counters");
         let start = step.config.layout.bin_data_start as usize;
@@ -95,7 +98,7 @@ fn binning() {
 #[test]
 fn tile_alloc() {
     // Scene, objects' bounding boxes, counters, paths, tiles.
-    where_it_fits("tile_alloc", "workgroupUniformLoad", |step, got| {
+    everywhere("tile_alloc", |step, got| {
         assert!(got[2] == step.after[2], "counters");
         assert!(got[4] == step.after[4], "tiles: all of them are zero");
         let paths: Vec<Path> = elements(&got[3]);
@@ -123,7 +126,7 @@ fn tile_alloc() {
 #[test]
 fn path_count() {
     // Counters, lines, paths, tiles, segment counts.
-    where_it_fits("path_count", "floating-point", |step, got| {
+    everywhere("path_count", |step, got| {
         assert!(got[0] == step.after[0], "counters");
         assert!(got[3] == step.after[3], "tiles: sums of what lines add");
         let parts = |bytes: &[u8]| {
@@ -145,7 +148,7 @@ fn path_count() {
 #[test]
 fn coarse() {
     // Scene, draw monoids, bin headers, bin data, paths, tiles, counters, commands.
-    where_it_fits("coarse", "workgroupUniformLoad", |step, got| {
+    everywhere("coarse", |step, got| {
         assert!(got[6] == step.after[6], "counters");
         let commands = |storage: &[Vec<u8>]| read_commands(step, &storage[7]);
         let (lists, segments) = commands(got);

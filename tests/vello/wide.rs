@@ -188,7 +188,11 @@ fn pathtag_scan_large() {
         GROUPS,
     );
     let expected = [scene.to_vec(), before, monoids];
-    paged(&job, &expected);
+    paged(&job, |got, what| {
+        if let Some(difference) = difference(&job, got, &expected) {
+            panic!("{what}: {difference}");
+        }
+    });
 }
 
 /// Bounding boxes of 17 MiB in two frames of 2 MiB (256 of them lie across a page's end), and tags of 16 MiB in three.

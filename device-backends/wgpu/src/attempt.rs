@@ -13,7 +13,8 @@ use gmem_shaders::{How, Mode, PagedParams, Params, Rewritten, SlotKind, Variant}
 use crate::buffers::Purpose;
 use crate::device::WgpuDevice;
 use crate::gpu::{Facts, Gpu};
-use crate::pass::{Prepared, check, paged};
+use crate::pace::{Boxes, take};
+use crate::pass::{Prepared, check, paged, through_table, ways, windows_for};
 use crate::probe::Layout;
 use crate::report::FIRST_RECORD;
 use crate::table::encode;
@@ -67,8 +68,16 @@ impl WgpuDevice {
             page_base: grants.bases[binding],
             ..paged(entry, launch, geometry, binding, layout.touch_base(binding))
         };
-        let (bindings, tail) =
-            self.translated(entry, launch, attached, attempt.translations, paged)?;
+        let through = through_table(entry, launch, geometry, attempt.translations);
+        let ways = ways(entry, launch, geometry, &through, None);
+        let (bindings, tail) = self.translated(
+            entry,
+            launch,
+            attached,
+            attempt.translations,
+            through.into_iter().zip(ways),
+            paged,
+        )?;
         if bindings.iter().any(|how| matches!(how, How::Slid { .. })) {
             return Err(DeviceError::Refused {
                 call: "attempt",
@@ -78,43 +87,57 @@ impl WgpuDevice {
         let variant = Variant {
             mode: Mode::Checked,
             page_shift: geometry.page.shift(),
-            windows: self.windows_of(&bindings),
+            windows: windows_for(&bindings, self.window_count()),
             bindings,
         };
         let compiled = kernel.compiled(variant)?;
-        let limits = &self.facts().limits;
-        let mut prepared = Prepared::new(
-            limits.min_uniform_buffer_offset_alignment,
-            entry.storage.len(),
-        );
-        for whole in attempt.boxes {
-            prepared.push(
-                whole,
-                limits.max_compute_workgroups_per_dimension,
-                |start| Params::new(start, launch.grid, FIRST_RECORD as u32),
-                &tail,
-            );
-        }
-        if prepared.sizes.is_empty() {
+        let mut rest: Boxes<()> = attempt.boxes.iter().map(|&part| (part, ())).collect();
+        if rest.is_empty() {
             return Ok(AttemptReport::default());
         }
+        let limits = &self.facts().limits;
+        let (side, alignment) = (
+            limits.max_compute_workgroups_per_dimension,
+            limits.min_uniform_buffer_offset_alignment,
+        );
         let (values, resources) = (launch.values.clone(), kernel.resources());
-        let compiled = compiled.get();
+        let (compiled, pace) = (compiled.get(), kernel.attempt_pace());
         let words = FIRST_RECORD + layout.words;
         let label = self.label(&entry.name, false);
+        let (grid, budget, storage) = (launch.grid, self.submission(), entry.storage.len());
         let entries = grants.entries;
         let (seconds, found) = self.thread().call(move |gpu| {
             gpu.cover_report(words)?;
             gpu.grant(&entries)?;
-            let params = std::mem::take(&mut prepared.params);
-            let groups = compiled.warm(gpu, params, &values, &resources)?;
-            let mut encoder = gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
-            prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
-            let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-            gpu.submit_and_read(encoder, words * 4, label, copy)
+            let (mut begun, mut seconds) = (false, 0.0);
+            loop {
+                let boxes = take(&mut rest, pace.lock().next(budget), side);
+                let mut prepared = Prepared::new(alignment, storage);
+                for (part, ()) in &boxes {
+                    let head = Params::new(part.start, grid, FIRST_RECORD as u32);
+                    prepared.push(part, &head, &tail);
+                }
+                let params = std::mem::take(&mut prepared.params);
+                let groups = compiled.warm(gpu, params, &values, &resources)?;
+                let mut encoder = gpu
+                    .device
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                if !std::mem::replace(&mut begun, true) {
+                    encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
+                }
+                prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
+                // What missed its page finds more pages in what is left of the attempt: it goes on to the end.
+                let last = rest.is_empty();
+                let bytes = if last { words * 4 } else { 4 };
+                let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
+                let submitted = gpu.submit_and_read(encoder, bytes, label.clone(), copy)?;
+                seconds += submitted.0;
+                let workgroups = boxes.iter().map(|(part, ())| part.workgroups()).sum();
+                pace.lock().took(workgroups, submitted.0);
+                if last {
+                    return Ok((seconds, submitted.1));
+                }
+            }
         })?;
         let report = layout.read(&found[FIRST_RECORD as usize..]);
         Ok(AttemptReport {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use gmem_hal::trace::Tracer;
 use gmem_hal::{
-    Attempt, AttemptReport, CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameCopy, FrameRun, Geometry, GridBox, HostMemory,
-    Kernel, Launch, PageEntry, PageSize, Pass, PassReport, ProbeReport, Window, counted,
+    Attempt, AttemptReport, CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameCopy,
+    FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport,
+    ProbeReport, Window, counted,
 };
 use parking_lot::Mutex;
 
@@ -45,6 +46,8 @@ pub struct WgpuOptions {
     pub storage_buffers: Option<u32>,
     /// How long a submission should take, where that is not a quarter of a second (for tests): longer passes are cut.
     pub submission: Option<Duration>,
+    /// The most workgroups in a dimension of a dispatch, where that is less than the adapter's own limit (for tests).
+    pub workgroups_per_dimension: Option<u32>,
     /// Who is told of every buffer made.
     pub trace: BufferTrace,
     /// Where waits go, and when the GPU ran what, by its own clock where it has one.
@@ -87,12 +90,16 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
     let tally = Arc::new(Tally::new(options.trace.clone()));
     let (choice, counts) = (options.adapter.clone(), Arc::clone(&tally));
     let storage_buffers = options.storage_buffers.unwrap_or(u32::MAX);
+    let workgroups = options.workgroups_per_dimension.unwrap_or(u32::MAX).max(1);
     let tracer = options.tracer.clone();
     let (thread, facts) = DeviceThread::start(move || {
         let (summary, adapter) = adapter::choose(&choice)?;
         let mut gpu = Gpu::open(&adapter, summary, counts, tracer)?;
-        let most = &mut gpu.facts.limits.max_storage_buffers_per_shader_stage;
+        let limits = &mut gpu.facts.limits;
+        let most = &mut limits.max_storage_buffers_per_shader_stage;
         *most = storage_buffers.min(*most);
+        let most = &mut limits.max_compute_workgroups_per_dimension;
+        *most = workgroups.min(*most);
         let facts = gpu.facts.clone();
         Ok((gpu, facts))
     })?;

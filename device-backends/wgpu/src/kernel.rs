@@ -40,6 +40,7 @@ struct Core {
     /// `None` where workgroups wait for each other: they run in one submission.
     pace: Option<Arc<Mutex<Pace>>>,
     probe_pace: Arc<Mutex<Pace>>,
+    attempt_pace: Arc<Mutex<Pace>>,
     device: Arc<WgpuDevice>,
 }
 
@@ -110,6 +111,7 @@ impl WgpuKernel {
             feeds,
             pace: waits.is_none().then(Arc::default),
             probe_pace: Arc::default(),
+            attempt_pace: Arc::default(),
             waits,
             lasting,
             variants: Variants::default(),
@@ -152,6 +154,10 @@ impl WgpuKernel {
 
     pub(crate) fn probe_pace(&self) -> Arc<Mutex<Pace>> {
         Arc::clone(&self.core.probe_pace)
+    }
+
+    pub(crate) fn attempt_pace(&self) -> Arc<Mutex<Pace>> {
+        Arc::clone(&self.core.attempt_pace)
     }
 
     pub(crate) fn resources(&self) -> Arc<Vec<Resource>> {
@@ -200,9 +206,10 @@ fn waits(entry: &Entry) -> Option<String> {
 
 /// The textures that it stores to.
 fn lasting(entry: &Entry) -> Option<String> {
-    let painted = entry.resources.iter().find(|r| {
-        matches!(r.kind, ResourceKind::StorageTexture { writes, .. } if writes)
-    })?;
+    let painted = entry
+        .resources
+        .iter()
+        .find(|r| matches!(r.kind, ResourceKind::StorageTexture { writes, .. } if writes))?;
     Some(format!(
         "it stores to the texture `{}`, which cannot be undone",
         painted.name

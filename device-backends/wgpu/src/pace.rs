@@ -44,41 +44,61 @@ impl Pace {
     }
 }
 
+/// The most dispatches of one submission: of a grid of 2^60 workgroups no list is ever made.
+const MOST_DISPATCHES: usize = 1024;
+
 /// Boxes of workgroups, each with what it is for.
 pub(crate) type Boxes<T> = VecDeque<(GridBox, T)>;
 
-/// Takes boxes of about `most` workgroups in all from the front of others; everything where little more is left.
-pub(crate) fn take<T: Copy>(rest: &mut Boxes<T>, most: u64) -> Vec<(GridBox, T)> {
-    let all: u64 = rest.iter().map(|(part, _)| part.workgroups()).sum();
-    if all <= most.saturating_add(most / 2) {
-        return rest.drain(..).collect();
-    }
-    let (mut taken, mut room) = (Vec::new(), most.max(1));
+/// Takes the dispatches of one submission from the front of boxes: each of at most `side` workgroups in a dimension,
+/// about `most` workgroups in all; everything where little more is left, unless those are very many dispatches.
+pub(crate) fn take<T: Copy>(rest: &mut Boxes<T>, most: u64, side: u32) -> Vec<(GridBox, T)> {
+    let all = rest.iter().fold(0, |all: u64, (part, _)| {
+        all.saturating_add(part.workgroups())
+    });
+    let mut room = if all <= most.saturating_add(most / 2) {
+        all
+    } else {
+        most.max(1)
+    };
+    let mut taken = Vec::new();
     while room > 0
+        && taken.len() < MOST_DISPATCHES
         && let Some((first, tag)) = rest.pop_front()
     {
-        let part = cut_off(first, room, |left| rest.push_front((left, tag)));
+        let part = cut_off(first, room, side, |left| rest.push_front((left, tag)));
         room -= part.workgroups().min(room);
         taken.push((part, tag));
     }
     taken
 }
 
-/// The first part of a box, of at most `room` workgroups and at least one; `leave` is given what follows, the last first.
-fn cut_off(mut part: GridBox, room: u64, mut leave: impl FnMut(GridBox)) -> GridBox {
-    for d in [2, 1, 0] {
-        let slab = part.size[..d]
-            .iter()
-            .map(|&n| u64::from(n))
-            .product::<u64>();
-        let fit = (room / slab.max(1)).clamp(1, u64::from(part.size[d])) as u32;
+/// Dispatches that a box takes.
+pub(crate) fn dispatches(whole: &GridBox, side: u32) -> u64 {
+    let each = whole.size.map(|n| u64::from(n.div_ceil(side)));
+    each.iter().fold(1, |all: u64, &n| all.saturating_mul(n))
+}
+
+/// The first part of a box: of at most `side` workgroups in a dimension, of at most `room` in all, and of at least one.
+/// `leave` is given what follows, the last first.
+fn cut_off(whole: GridBox, room: u64, side: u32, mut leave: impl FnMut(GridBox)) -> GridBox {
+    let mut part = whole;
+    let mut keep = |part: &mut GridBox, d: usize, fit: u32| {
         if fit < part.size[d] {
-            let mut left = part;
+            let mut left = *part;
             left.start[d] += fit;
             left.size[d] -= fit;
             leave(left);
             part.size[d] = fit;
         }
+    };
+    for d in [2, 1, 0] {
+        keep(&mut part, d, side);
+    }
+    for d in [2, 1, 0] {
+        let slab: u64 = part.size[..d].iter().map(|&n| u64::from(n)).product();
+        let fit = (room / slab.max(1)).clamp(1, u64::from(part.size[d]));
+        keep(&mut part, d, fit as u32);
     }
     part
 }
@@ -141,7 +161,7 @@ mod tests {
             let mut rest: Boxes<usize> = whole.into_iter().zip(0..).collect();
             let mut seen = vec![std::collections::HashSet::new(); whole.len()];
             while !rest.is_empty() {
-                let taken = take(&mut rest, most);
+                let taken = take(&mut rest, most, u32::MAX);
                 let count: u64 = taken.iter().map(|(part, _)| part.workgroups()).sum();
                 assert!(count > 0 && count <= most + most / 2, "{count} of {most}");
                 for (part, home) in taken {
@@ -160,5 +180,47 @@ mod tests {
             let count: usize = seen.iter().map(std::collections::HashSet::len).sum();
             assert_eq!(count as u64, all, "parts of {most}");
         }
+    }
+
+    #[test]
+    fn no_dispatch_is_beyond_the_limit_and_no_workgroup_is_lost() {
+        let whole = GridBox {
+            start: [5, 0, 7],
+            size: [200_000, 3, 2],
+        };
+        assert_eq!(dispatches(&whole, 65_535), 4);
+        let mut rest: Boxes<()> = [(whole, ())].into();
+        let parts = take(&mut rest, u64::MAX, 65_535);
+        assert!(rest.is_empty());
+        assert_eq!(parts.len(), 4);
+        assert_eq!(
+            parts[3].0,
+            GridBox {
+                start: [5 + 3 * 65_535, 0, 7],
+                size: [200_000 - 3 * 65_535, 3, 2]
+            }
+        );
+        // More than 2^32 workgroups in all, and more dispatches than a submission has.
+        let whole = GridBox::whole([u32::MAX, 3, 70_000]);
+        let mut rest: Boxes<()> = [(whole, ())].into();
+        let (mut workgroups, mut parts) = (0, 0);
+        while !rest.is_empty() {
+            let taken = take(&mut rest, u64::MAX, 65_535);
+            assert!(taken.len() <= MOST_DISPATCHES);
+            for (part, ()) in taken {
+                workgroups += part.workgroups();
+                parts += 1;
+                let ends = (0..3).map(|d| u64::from(part.start[d]) + u64::from(part.size[d]));
+                assert!(ends.zip(whole.size).all(|(end, size)| end <= size.into()));
+                assert!(part.size.iter().all(|&n| (1..=65_535).contains(&n)));
+            }
+        }
+        assert_eq!((workgroups, parts), (whole.workgroups(), 65_537 * 2));
+        assert_eq!(dispatches(&whole, 65_535), parts);
+        // No list of these is made.
+        let whole = GridBox::whole([1 << 31, 1 << 31, 1]);
+        let mut rest: Boxes<()> = [(whole, ())].into();
+        assert_eq!(take(&mut rest, u64::MAX, 65_535).len(), MOST_DISPATCHES);
+        assert!(rest.len() <= 3);
     }
 }

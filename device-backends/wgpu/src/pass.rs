@@ -1,9 +1,10 @@
 //! Passes: some workgroups of a launch, in as many submissions as keep each of them short.
 //!
-//! Key type: [`Prepared`] (the parameter blocks of all dispatches). Invariants: a dispatch is never larger than the
+//! Key type: [`Prepared`] (the parameter blocks of a submission's dispatches). Invariants: a dispatch is never larger than the
 //! adapter's limit in any dimension; the report's flag is read after every submission, so a kernel that left its footprint
 //! fails its launch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gmem_hal::{
@@ -15,7 +16,7 @@ use crate::clock::{Clock, Label};
 use crate::device::{Attached, WgpuDevice};
 use crate::gpu::Gpu;
 use crate::kernel::WgpuKernel;
-use crate::pace::{Boxes, take};
+use crate::pace::{Boxes, dispatches, take};
 use crate::pipeline::{Compiled, Groups};
 use crate::resource::Resource;
 use crate::windows::WindowPlan;
@@ -58,17 +59,16 @@ pub(crate) fn check(
                 bound.len
             ));
         }
-        if bound.len >= 16 << 30 {
+        if let Some(array) = binding.runtime
+            && binding.elements(bound.len) > u64::from(u32::MAX)
+        {
             return fail(format!(
-                "`{name}` is bound to {} bytes: the most is 16 GiB less one",
-                bound.len
-            ));
-        }
-        let odd = |stride: u32| stride > 2 && !stride.is_multiple_of(4);
-        if bound.len > 8 << 30 && binding.runtime.is_some_and(|r| odd(r.stride)) {
-            return fail(format!(
-                "`{name}` is bound to {} bytes: for elements of an odd number of 16-bit values the most is 8 GiB",
-                bound.len
+                "`{name}` is bound to {} bytes, which are more elements than an index can tell apart: \
+                 bind at most {} bytes, {} elements of {} bytes",
+                bound.len,
+                u64::from(array.offset) + u64::from(u32::MAX) * u64::from(array.stride),
+                u32::MAX,
+                array.stride
             ));
         }
         if !bound.offset.is_multiple_of(align) || bound.end() > geometry.len {
@@ -108,6 +108,77 @@ pub(crate) fn paged(
         count: entry.storage[binding].count(bound.len),
         touch_base,
     }
+}
+
+/// Whether a binding is so long that its words, or what it counts its elements by, pass 32 bits.
+fn is_far(entry: &Entry, launch: &Launch, geometry: &Geometry, binding: usize) -> bool {
+    let (bound, declared) = (launch.bound[binding], &entry.storage[binding]);
+    declared.runtime.is_some_and(|array| {
+        let first = bound.offset & (geometry.page.bytes() - 1);
+        let unit = if array.stride.is_multiple_of(4) { 4 } else { 2 };
+        (first + bound.len).div_ceil(unit) > 1 << 32
+    })
+}
+
+/// The bindings that a pass finds through the page table: of what is far the table has each page, whether or not they lie
+/// in one run.
+pub(crate) fn through_table(
+    entry: &Entry,
+    launch: &Launch,
+    geometry: &Geometry,
+    translations: &[Translation],
+) -> Vec<usize> {
+    let through = |&i: &usize| match translations.get(i) {
+        Some(Translation::Paged) => true,
+        Some(Translation::Slid { .. }) => is_far(entry, launch, geometry, i),
+        Some(Translation::Untouched) | None => false,
+    };
+    (0..entry.storage.len()).filter(through).collect()
+}
+
+/// How each of the bindings that `paged` names is found through the page table: in window `only`, where one holds all that is
+/// resident of them and nothing is left to choose.
+pub(crate) fn ways(
+    entry: &Entry,
+    launch: &Launch,
+    geometry: &Geometry,
+    paged: &[usize],
+    only: Option<u32>,
+) -> Vec<How> {
+    let way = |&binding: &usize| match only {
+        _ if is_far(entry, launch, geometry, binding) => How::Far,
+        Some(window) => How::PagedIn { window },
+        None => How::Paged,
+    };
+    paged.iter().map(way).collect()
+}
+
+impl WgpuDevice {
+    /// The one window that all that is resident of these pages lies in, where there is more than one to choose from.
+    pub(crate) fn only_window(&self, pages: &[Range<u64>]) -> Result<Option<u32>, DeviceError> {
+        if self.window_count() < 2 || pages.is_empty() {
+            return Ok(None);
+        }
+        let pages = pages.to_vec();
+        self.thread().call(move |gpu| Ok(gpu.only_window(&pages)))
+    }
+}
+
+/// The windows that a variant needs of so many: where nothing is to be chosen, their number changes nothing, and is no
+/// reason to compile again.
+pub(crate) fn windows_for(hows: &[How], windows: u32) -> u32 {
+    let needed = hows.iter().map(|h| h.window().map_or(windows, |w| w + 1));
+    needed.max().unwrap_or(1)
+}
+
+/// The pages of some bindings.
+pub(crate) fn pages_of(
+    launch: &Launch,
+    geometry: &Geometry,
+    bindings: &[usize],
+) -> Vec<Range<u64>> {
+    let pages = bindings.iter().map(|&i| geometry.pages_of(launch.bound[i]));
+    pages.collect()
 }
 
 /// The window and parameters of a slid binding.
@@ -167,24 +238,6 @@ fn slid(
     Ok((place.window as u32, params))
 }
 
-/// Cuts a box so that no dimension has more than `most` workgroups.
-pub(crate) fn cut(whole: &GridBox, most: u32) -> Vec<GridBox> {
-    let parts = |d: usize| {
-        let (start, size) = (whole.start[d], whole.size[d]);
-        (0..size.div_ceil(most)).map(move |i| (start + i * most, most.min(size - i * most)))
-    };
-    let mut out = Vec::new();
-    for (z, depth) in parts(2) {
-        for (y, height) in parts(1) {
-            out.extend(parts(0).map(|(x, width)| GridBox {
-                start: [x, y, z],
-                size: [width, height, depth],
-            }));
-        }
-    }
-    out
-}
-
 /// The dispatches of a submission.
 pub(crate) struct Prepared {
     /// The parameter blocks, each at a multiple of `stride`.
@@ -203,23 +256,15 @@ impl Prepared {
         }
     }
 
-    /// Adds the dispatches of a box: each block is a head for its first workgroup, then the words of the bindings.
-    pub(crate) fn push(
-        &mut self,
-        whole: &GridBox,
-        most: u32,
-        head: impl Fn([u32; 3]) -> Params,
-        bindings: &[u32],
-    ) {
-        for part in cut(whole, most) {
-            self.params
-                .extend_from_slice(bytemuck::cast_slice(head(part.start).words()));
-            self.params
-                .extend_from_slice(bytemuck::cast_slice(bindings));
-            self.params
-                .resize(self.params.len().next_multiple_of(self.stride as usize), 0);
-            self.sizes.push(part.size);
-        }
+    /// Adds the dispatch of a box that is no larger than one can be: its block is a head, then the words of the bindings.
+    pub(crate) fn push(&mut self, part: &GridBox, head: &Params, bindings: &[u32]) {
+        self.params
+            .extend_from_slice(bytemuck::cast_slice(head.words()));
+        self.params
+            .extend_from_slice(bytemuck::cast_slice(bindings));
+        self.params
+            .resize(self.params.len().next_multiple_of(self.stride as usize), 0);
+        self.sizes.push(part.size);
     }
 
     /// Records the dispatches.
@@ -264,50 +309,43 @@ impl WgpuDevice {
         })
     }
 
-    /// How each binding is found, and the words of its parameters.
+    /// How each binding is found, and the words of its parameters: `through` says which are found through a table, and how.
     pub(crate) fn translated(
         &self,
         entry: &Entry,
         launch: &Launch,
         attached: &Attached,
         translations: &[Translation],
+        through: impl IntoIterator<Item = (usize, How)>,
         paged: impl Fn(usize) -> PagedParams,
     ) -> Result<(Vec<How>, Vec<u32>), DeviceError> {
         if translations.len() != entry.storage.len() {
             return Err(unsupported(&entry.name, "each binding needs a translation"));
         }
+        let mut ways = vec![None; entry.storage.len()];
+        for (binding, how) in through {
+            ways[binding] = Some(how);
+        }
         let mut hows = Vec::with_capacity(entry.storage.len());
         let mut tail = Params::new([0; 3], [0; 3], 0);
         let head = tail.words().len();
         for (binding, translation) in translations.iter().enumerate() {
-            hows.push(match translation {
-                Translation::Paged => {
-                    tail.push_paged(paged(binding));
-                    How::Paged
-                }
-                Translation::Untouched | Translation::Slid { .. } => {
-                    let plan = &attached.plan;
-                    let (window, params) = slid(entry, launch, plan, binding, translation)?;
-                    tail.push_slid(params);
-                    let words = entry.storage[binding].words(launch.bound[binding].len);
-                    if params.slice_start_word == 0 && u64::from(params.slice_words) == words {
-                        How::Whole { window }
-                    } else {
-                        How::Slid { window }
-                    }
+            hows.push(if let Some(how) = ways[binding] {
+                tail.push_paged(paged(binding));
+                how
+            } else {
+                let plan = &attached.plan;
+                let (window, params) = slid(entry, launch, plan, binding, translation)?;
+                tail.push_slid(params);
+                let words = entry.storage[binding].words(launch.bound[binding].len);
+                if params.slice_start_word == 0 && u64::from(params.slice_words) == words {
+                    How::Whole { window }
+                } else {
+                    How::Slid { window }
                 }
             });
         }
         Ok((hows, tail.words()[head..].to_vec()))
-    }
-
-    /// Windows to compile for. Without a paged binding their number changes nothing: do not compile again for it.
-    pub(crate) fn windows_of(&self, bindings: &[How]) -> u32 {
-        let windows = self.window_count();
-        let needed = bindings
-            .iter()
-            .map(|how| how.window().map_or(windows, |w| w + 1));
-        needed.max().unwrap_or(1)
     }
 
     pub(crate) fn run_pass(&self, pass: &Pass<'_>) -> Result<PassReport, DeviceError> {
@@ -317,25 +355,34 @@ impl WgpuDevice {
         let entry = kernel.entry();
         let launch = pass.launch;
         check(entry, launch, geometry)?;
-        let paged = |binding| paged(entry, launch, geometry, binding, 0);
-        let (bindings, tail) =
-            self.translated(entry, launch, attached, pass.translations, paged)?;
+        let through = through_table(entry, launch, geometry, pass.translations);
+        let pages = pages_of(launch, geometry, &through);
+        let ways = ways(entry, launch, geometry, &through, self.only_window(&pages)?);
+        let (bindings, tail) = self.translated(
+            entry,
+            launch,
+            attached,
+            pass.translations,
+            through.into_iter().zip(ways),
+            |binding| paged(entry, launch, geometry, binding, 0),
+        )?;
         let variant = Variant {
             mode: Mode::Run,
             page_shift: geometry.page.shift(),
-            windows: self.windows_of(&bindings),
+            windows: windows_for(&bindings, self.window_count()),
             bindings,
         };
         let compiled = kernel.compiled(variant)?;
 
         let mut rest: Boxes<()> = pass.boxes.iter().map(|&part| (part, ())).collect();
         let limits = &self.facts().limits;
-        let (most, alignment) = (
+        let (side, alignment) = (
             limits.max_compute_workgroups_per_dimension,
             limits.min_uniform_buffer_offset_alignment,
         );
         if let Some(reason) = kernel.waits() {
-            let parts: usize = pass.boxes.iter().map(|part| cut(part, most).len()).sum();
+            let parts = pass.boxes.iter().map(|part| dispatches(part, side));
+            let parts = parts.fold(0, u64::saturating_add);
             if parts > 1 {
                 return Err(unsupported(
                     &entry.name,
@@ -352,17 +399,17 @@ impl WgpuDevice {
         let label = self.label(&entry.name, false);
         let (budget, storage) = (self.submission(), entry.storage.len());
         let (seconds, flag) = self.thread().call(move |gpu| {
+            gpu.cover_pages(&pages)?;
             let (mut seconds, mut flag) = (0.0, false);
             while !rest.is_empty() && !flag {
                 // Workgroups that wait for each other must all run.
                 let room = pace
                     .as_ref()
                     .map_or(u64::MAX, |pace| pace.lock().next(budget));
-                let boxes = take(&mut rest, room);
+                let boxes = take(&mut rest, room, side);
                 let mut prepared = Prepared::new(alignment, storage);
                 for (part, ()) in &boxes {
-                    let head = |start| Params::new(start, grid, 0);
-                    prepared.push(part, most, head, &tail);
+                    prepared.push(part, &Params::new(part.start, grid, 0), &tail);
                 }
                 let submitted =
                     gpu.submit_pass(&compiled, prepared, &values, &resources, label.clone())?;
@@ -415,34 +462,5 @@ impl Gpu {
 impl WgpuDevice {
     fn is(&self, other: &Arc<Self>) -> bool {
         std::ptr::eq(self, Arc::as_ptr(other))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn boxes_beyond_the_limit_are_cut_and_lose_no_workgroup() {
-        let whole = GridBox {
-            start: [5, 0, 7],
-            size: [200_000, 3, 2],
-        };
-        let parts = cut(&whole, 65_535);
-        assert_eq!(parts.len(), 4);
-        assert_eq!(
-            parts.iter().map(GridBox::workgroups).sum::<u64>(),
-            whole.workgroups()
-        );
-        assert_eq!(
-            parts[3],
-            GridBox {
-                start: [5 + 3 * 65_535, 0, 7],
-                size: [200_000 - 3 * 65_535, 3, 2]
-            }
-        );
-        let parts = cut(&GridBox::whole([3, 70_000, 70_000]), 65_535);
-        assert_eq!(parts.len(), 4);
-        assert!(parts.iter().all(|p| p.size.iter().all(|&n| n <= 65_535)));
     }
 }

@@ -4,11 +4,11 @@
 //! box's record, so that nothing overflows and nothing is lost.
 
 use gmem_hal::{DeviceError, Geometry, GridBox, Launch, ProbeReport, Touched};
-use gmem_shaders::{How, Mode, Params, REPORT_HEADER_WORDS, Variant};
+use gmem_shaders::{Entry, Mode, Params, REPORT_HEADER_WORDS, Variant};
 
 use crate::device::WgpuDevice;
 use crate::pace::{Boxes, take};
-use crate::pass::{Prepared, check, paged};
+use crate::pass::{Prepared, check, paged, pages_of, ways, windows_for};
 use crate::report::FIRST_RECORD;
 
 /// The fault buffer's size that a probe's width is chosen for.
@@ -40,6 +40,16 @@ impl Layout {
             })
             .collect();
         Self { touch_bases, words }
+    }
+
+    /// The parameters of all bindings.
+    fn params(&self, entry: &Entry, launch: &Launch, geometry: &Geometry) -> Vec<u32> {
+        let mut params = Params::new([0; 3], [0; 3], 0);
+        let head = params.words().len();
+        for (binding, &base) in self.touch_bases.iter().enumerate() {
+            params.push_paged(paged(entry, launch, geometry, binding, base as u32));
+        }
+        params.words()[head..].to_vec()
     }
 
     fn width(&self) -> usize {
@@ -97,8 +107,10 @@ impl WgpuDevice {
         let kernel = self.kernel_of(launch)?;
         let entry = kernel.entry();
         check(entry, launch, geometry)?;
-        let windows = self.window_count();
-        let bindings = vec![How::Paged; entry.storage.len()];
+        let all: Vec<usize> = (0..entry.storage.len()).collect();
+        let pages = pages_of(launch, geometry, &all);
+        let bindings = ways(entry, launch, geometry, &all, self.only_window(&pages)?);
+        let windows = windows_for(&bindings, self.window_count());
         let variant = Variant {
             mode: Mode::Probe,
             page_shift: geometry.page.shift(),
@@ -108,15 +120,11 @@ impl WgpuDevice {
         let compiled = kernel.compiled(variant)?;
         let layout = Layout::new(launch, geometry);
         let limits = &self.facts().limits;
-        let (most, alignment) = (
+        let (side, alignment) = (
             limits.max_compute_workgroups_per_dimension,
             limits.min_uniform_buffer_offset_alignment,
         );
-        let mut bindings = Params::new([0; 3], [0; 3], 0);
-        let head = bindings.words().len();
-        for (binding, &base) in layout.touch_bases.iter().enumerate() {
-            bindings.push_paged(paged(entry, launch, geometry, binding, base as u32));
-        }
+        let params = layout.params(entry, launch, geometry);
         let mut reports = Vec::with_capacity(boxes.len());
         for boxes in boxes.chunks(layout.width()) {
             let (compiled, values) = (compiled.get(), launch.values.clone());
@@ -124,7 +132,7 @@ impl WgpuDevice {
             let words = FIRST_RECORD + layout.words * boxes.len() as u64;
             let label = self.label(&entry.name, true);
             let (grid, budget, storage) = (launch.grid, self.submission(), entry.storage.len());
-            let bindings = bindings.words()[head..].to_vec();
+            let (pages, bindings) = (pages.clone(), params.clone());
             let mut rest: Boxes<u32> = (boxes.iter().enumerate())
                 .map(|(index, &part)| {
                     let record = FIRST_RECORD + index as u64 * layout.words;
@@ -132,14 +140,15 @@ impl WgpuDevice {
                 })
                 .collect();
             let found = self.thread().call(move |gpu| {
+                gpu.cover_pages(&pages)?;
                 gpu.cover_report(words)?;
                 let mut begun = false;
                 loop {
-                    let boxes = take(&mut rest, pace.lock().next(budget));
+                    let boxes = take(&mut rest, pace.lock().next(budget), side);
                     let mut prepared = Prepared::new(alignment, storage);
                     for (part, record) in &boxes {
-                        let head = |start| Params::new(start, grid, *record);
-                        prepared.push(part, most, head, &bindings);
+                        let head = Params::new(part.start, grid, *record);
+                        prepared.push(part, &head, &bindings);
                     }
                     let params = std::mem::take(&mut prepared.params);
                     let groups = compiled.warm(gpu, params, &values, &resources)?;

@@ -1,13 +1,16 @@
 //! The device's page table: one 32-bit entry per page, in one buffer over the pages used so far.
 //!
 //! Key type: [`Table`]. Invariants: entry 0 is always zero (the shaders' way out), the entry of page `p` is at `p + 1`;
-//! the host's shadow is what the device will see at its next submission; the buffer covers every page ever mapped.
+//! the host's shadow is what the device will see at its next submission; the buffer covers every page ever mapped, and
+//! every page that a kernel looks up: behind its end a device may read any entry.
+
+use std::ops::Range;
 
 use gmem_hal::{DeviceError, PageEntry};
 
 use crate::buffers::{Buffer, Purpose};
 use crate::gpu::Gpu;
-use crate::windows::{GUARD_BYTES, WindowPlan};
+use crate::windows::{GUARD_BYTES, MAX_WINDOWS, WindowPlan};
 
 /// The entry's page has a frame.
 const VALID: u32 = 1;
@@ -19,6 +22,8 @@ const WINDOW_SHIFT: u32 = 2;
 const FIRST_ENTRIES: usize = 1024;
 /// Unchanged entries that are worth writing again rather than beginning another write.
 const GAP: usize = 256;
+/// The most entries that are looked through for the windows that they name.
+const LOOKED_THROUGH: u64 = 1 << 20;
 /// Bytes of writes that may wait for a submission of somebody else's.
 const PENDING_BYTES: usize = 256 << 10;
 
@@ -36,6 +41,15 @@ pub(crate) fn encode(plan: &WindowPlan, frame: gmem_hal::FrameIndex, writable: b
     // A page's words are a multiple of 1024, which leaves ten bits for the flags.
     let words = ((place.offset - GUARD_BYTES) / 4) as u32;
     words | (place.window as u32) << WINDOW_SHIFT | if writable { WRITABLE } else { 0 } | VALID
+}
+
+/// The one window that the valid ones of some entries name; 0 where there are none.
+fn only_window(entries: impl Iterator<Item = u32>) -> Option<u32> {
+    let mut windows = entries
+        .filter(|entry| entry & VALID != 0)
+        .map(|entry| entry >> WINDOW_SHIFT & (MAX_WINDOWS - 1));
+    let first = windows.next().unwrap_or(0);
+    windows.all(|window| window == first).then_some(first)
 }
 
 impl Gpu {
@@ -113,6 +127,26 @@ impl Gpu {
         Ok(())
     }
 
+    /// Makes the table cover pages that a kernel looks up.
+    pub(crate) fn cover_pages(&mut self, pages: &[Range<u64>]) -> Result<(), DeviceError> {
+        let highest = pages.iter().map(|p| p.end).max().unwrap_or(0);
+        self.cover(highest as usize)
+    }
+
+    /// The window that all of some pages lie in, as far as they are resident, if it is one. Where none is, any will do.
+    pub(crate) fn only_window(&self, pages: &[Range<u64>]) -> Option<u32> {
+        let table = self.table.as_ref()?;
+        if pages.iter().map(|p| p.end - p.start).sum::<u64>() > LOOKED_THROUGH {
+            return None;
+        }
+        let len = table.shadow.len() as u64;
+        let entries = pages.iter().flat_map(|p| {
+            let (start, end) = ((p.start + 1).min(len), (p.end + 1).min(len));
+            &table.shadow[start as usize..end as usize]
+        });
+        only_window(entries.copied())
+    }
+
     /// Makes the table reach up to the entry `highest`.
     fn cover(&mut self, highest: usize) -> Result<(), DeviceError> {
         let Some(now) = self
@@ -163,5 +197,22 @@ mod tests {
             encode(&plan, FrameIndex(8 * 5 + 7), true),
             (7 * 1024) | (5 << 2) | VALID | WRITABLE
         );
+    }
+
+    #[test]
+    fn one_window_is_found_among_entries_that_name_no_other() {
+        let plan = WindowPlan::new(PageSize::MIN, 1 << 30, 8 * 4096 + 256, 1000).unwrap();
+        let at = |frame| encode(&plan, FrameIndex(frame), false);
+        // An entry that was taken away names window 0, and counts for nothing.
+        assert_eq!(
+            only_window([0, at(8 * 255), 0, at(8 * 255 + 7)].into_iter()),
+            Some(255)
+        );
+        assert_eq!(
+            only_window([at(8 * 5), at(8 * 4), at(8 * 5)].into_iter()),
+            None
+        );
+        assert_eq!(only_window([at(3), at(7)].into_iter()), Some(0));
+        assert_eq!(only_window([0, 0].into_iter()), Some(0));
     }
 }

@@ -19,7 +19,7 @@ const VIEWS: u32 = 3;
 const OTHER_STORAGE: u32 = 2;
 
 /// Windows that a page-table entry can name.
-const MAX_WINDOWS: u32 = 256;
+pub(crate) const MAX_WINDOWS: u32 = 256;
 
 /// The most bytes of a window: its words must fit the entries' 32 bits with room for the flags.
 const MAX_WINDOW_BYTES: u64 = (4 << 30) - (4 << 10);

@@ -54,7 +54,8 @@ impl HazardClass {
 /// - a variable on which the loop's end depends is changed by counting (`i += 1`), or takes an index that was just read
 ///   (`node = parent[node]`);
 /// - a compare-exchange is tried with a value that was read there just before, so that it fails only when another one
-///   succeeded: the retry loops of lock-free algorithms. With a constant to compare with it is a lock, and no progress;
+///   succeeded: the retry loops of lock-free algorithms. With a constant to compare with it is a lock, and no progress, but for
+///   the way on which the constant was found there: then it exchanged, or is tried again because a weak one may fail for nothing;
 /// - an `atomicAdd` or `atomicSub` whose result ends the loop changes what it reads by itself;
 /// - a plain store goes to the binding that the loop watches.
 ///

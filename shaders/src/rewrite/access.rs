@@ -2,13 +2,14 @@
 
 use naga::{AtomicFunction, Expression, Literal, Scalar, ScalarKind, Type, TypeInner, VectorSize};
 
-use super::address::{Access, Group, Located, Start, groups};
+use super::address::{Access, Group, Located, groups};
 use super::build::Value;
 use super::function::Rewriter;
 use super::layout::{Leaf, Shape};
 use super::place::Place;
+use super::start::Start;
 use super::view::View;
-use crate::{How, ShaderError};
+use crate::ShaderError;
 
 impl Rewriter<'_> {
     /// Loads a place: the value of its shape.
@@ -57,7 +58,7 @@ impl Rewriter<'_> {
     }
 
     fn is_slid(&self, place: &Place) -> bool {
-        self.variant.bindings[place.binding] != How::Paged
+        !self.variant.bindings[place.binding].is_paged()
     }
 
     /// Loads the leaves of a shape, translated already.

@@ -3,14 +3,16 @@
 //! A *group* is some consecutive leaves of a place, of one view, that one translation serves. Slid, any that the guard
 //! can stand for; paged, what cannot straddle a page.
 
-use naga::{BinaryOperator, ScalarKind, TypeInner};
+use naga::BinaryOperator;
 
 use super::build::Value;
 use super::function::Rewriter;
 use super::layout::Leaf;
 use super::physical::Window;
-use super::place::{Index, Place};
+use super::place::Place;
+use super::start::{Half, Start};
 use super::view::{View, Views};
+use super::words::Words;
 use crate::{
     ENTRY_FLAGS, ENTRY_VALID, ENTRY_WRITABLE, GUARD_WORDS, How, Mode, READ_GUARD, ShaderError,
     WRITE_GUARD,
@@ -23,11 +25,11 @@ const GUARDED: u32 = 128;
 #[derive(Clone, Copy)]
 pub(super) struct BindingParams {
     pub(super) count: Value,
-    translation: Translation,
+    pub(super) translation: Translation,
 }
 
 #[derive(Clone, Copy)]
-enum Translation {
+pub(super) enum Translation {
     Slid {
         slice: Slice,
         /// The same in elements of the binding's views, by [`View::shift`] from -1 on.
@@ -44,14 +46,14 @@ enum Translation {
 
 /// Where a slice begins in its binding, how long it is, and where it begins in its window.
 #[derive(Clone, Copy)]
-struct Slice {
+pub(super) struct Slice {
     start: Value,
     len: Value,
     base: Value,
 }
 
 /// The place of a view's shift in an array for all of them.
-fn at_shift(shift: i32) -> usize {
+pub(super) fn at_shift(shift: i32) -> usize {
     usize::try_from(shift + 1).unwrap_or(0)
 }
 
@@ -80,25 +82,6 @@ pub(super) struct Group {
     pub(super) bytes: u32,
     /// Leaves of the group, by number: from, to.
     pub(super) leaves: (usize, usize),
-}
-
-/// Where a place begins in its binding.
-#[derive(Clone, Copy)]
-pub(super) struct Start {
-    /// `None` when no index can be out of bounds.
-    pub(super) in_bounds: Option<Value>,
-    word: Value,
-    /// Halves of words to add, where an index moves by an odd number of them.
-    halves: Option<Value>,
-    /// The one index, when the place is an element of an array whose stride is the view's unit.
-    unit: Option<Value>,
-}
-
-/// Which half of a word.
-#[derive(Clone, Copy)]
-enum Half {
-    Known(u32),
-    Found(Value),
 }
 
 /// A group's place in a window.
@@ -166,13 +149,14 @@ impl Rewriter<'_> {
                     let slice = Slice { start, len, base };
                     Translation::Slid { slice, units }
                 }
-                How::Paged => {
+                how @ (How::Paged | How::PagedIn { .. } | How::Far) => {
                     let second = self.physical.param(b, 3 + 3 * binding as u32);
                     let [page_base, first_word, len, touch_base] =
                         [0, 1, 2, 3].map(|i| b.component(second, i));
                     let mut len_units = [None; 4];
-                    // Of halves the count tells.
-                    for shift in shifts.into_iter().filter(|shift| *shift >= 0) {
+                    // Of halves the count tells, and of what is far.
+                    let tells = |shift: &i32| *shift >= 0 && how != How::Far;
+                    for shift in shifts.into_iter().filter(tells) {
                         len_units[at_shift(shift)] = Some(b.units(len, shift));
                     }
                     Translation::Paged {
@@ -190,162 +174,6 @@ impl Rewriter<'_> {
     pub(super) fn binding_params(&self, binding: usize) -> Result<BindingParams, ShaderError> {
         self.params[binding]
             .ok_or_else(|| ShaderError::Internal("a binding's parameters are missing".to_owned()))
-    }
-
-    /// The one view of all of a place's leaves, if they have one.
-    fn view_of(&self, place: &Place) -> Option<View> {
-        let views = &self.plan.views[place.binding];
-        let mut found: Option<Option<View>> = None;
-        let each = &mut |leaf: Leaf| {
-            let view = views.of(&leaf);
-            found = Some(match found {
-                None => Some(view),
-                Some(other) => other.filter(|o| *o == view),
-            });
-        };
-        place.shape.each_kind(&self.entry.module, each).ok()?;
-        found?
-    }
-
-    /// Evaluates a place's indices and checks them.
-    pub(super) fn start(&mut self, place: &Place) -> Result<Start, ShaderError> {
-        let params = self.binding_params(place.binding)?;
-        let whole_unit = self.view_of(place).filter(|view| {
-            place.offset == 0 && place.steps.len() == 1 && place.steps[0].stride == view.bytes()
-        });
-        let mut in_bounds = None;
-        let mut words = None;
-        let mut halves = None;
-        let mut only = None;
-        for step in &place.steps {
-            let index = self.index(step.index)?;
-            let bound = match (step.bound, params.translation, whole_unit) {
-                (Some(n), ..) => self.b.word(n),
-                (None, Translation::Paged { len_units, .. }, Some(view)) => {
-                    len_units[at_shift(view.shift())].unwrap_or(params.count)
-                }
-                _ => params.count,
-            };
-            let inside = match index.wide {
-                // What 64 bits hold is compared as such, before it is cut off.
-                Some(wide) => {
-                    let bound = self.b.convert(bound, naga::Scalar::U64);
-                    Some(self.b.less(wide, bound))
-                }
-                None if index.below_bound => None,
-                None => Some(self.b.less(index.word, bound)),
-            };
-            in_bounds = self.b.both(in_bounds, inside);
-            if let (Some(value), None, 1..8) = (index.signed, step.bound, step.stride) {
-                // Only then can there be so many elements that a negative index is less than the count.
-                let zero = self
-                    .b
-                    .declare(naga::Expression::Literal(naga::Literal::I32(0)));
-                let natural = self.b.binary(BinaryOperator::GreaterEqual, value, zero);
-                in_bounds = self.b.both(in_bounds, Some(natural));
-            } else if whole_unit.is_some() && step.bound.is_none() && index.wide.is_none() {
-                only = Some(index.word);
-            }
-            let (sum, stride) = match step.stride % 4 {
-                0 => (&mut words, step.stride / 4),
-                _ => (&mut halves, step.stride / 2),
-            };
-            if stride > 0 {
-                let add = self.b.times(index.word, stride);
-                *sum = Some(match *sum {
-                    Some(sum) => self.b.add(sum, add),
-                    None => add,
-                });
-            }
-        }
-        // In bounds it fits.
-        let offset = (place.offset / 4) as u32;
-        let word = match words {
-            Some(sum) => self.b.add_word(sum, offset),
-            None => self.b.word(offset),
-        };
-        let halves = halves.map(|sum| self.b.add_word(sum, place.within_word(0) / 2));
-        Ok(Start {
-            in_bounds,
-            word,
-            halves,
-            unit: only,
-        })
-    }
-
-    /// An index as a word.
-    fn index(&mut self, index: Index) -> Result<Indexed, ShaderError> {
-        let word = |word| Indexed {
-            word,
-            signed: None,
-            wide: None,
-            below_bound: false,
-        };
-        let old = match index {
-            Index::Constant(i) => return Ok(word(self.b.word(i))),
-            Index::Value(value) => {
-                return Ok(Indexed {
-                    below_bound: true,
-                    ..word(value)
-                });
-            }
-            Index::Expression(old) => old,
-        };
-        let value = self.value(old)?;
-        let inner = self.source.info[old]
-            .ty
-            .inner_with(&self.entry.module.types);
-        let TypeInner::Scalar(scalar) = *inner else {
-            return Ok(word(value));
-        };
-        let signed = scalar.kind == ScalarKind::Sint;
-        Ok(match scalar.width {
-            8 => {
-                let wide = self.cast(value, scalar.kind, ScalarKind::Uint);
-                Indexed {
-                    wide: Some(wide),
-                    ..word(self.b.convert(wide, naga::Scalar::U32))
-                }
-            }
-            width => {
-                let value = match (width, signed) {
-                    (4, _) => value,
-                    (_, true) => self.b.convert(value, naga::Scalar::I32),
-                    (_, false) => self.b.convert(value, naga::Scalar::U32),
-                };
-                Indexed {
-                    signed: signed.then_some(value),
-                    ..word(self.cast(value, scalar.kind, ScalarKind::Uint))
-                }
-            }
-        })
-    }
-
-    /// The word that a place's `offset`th byte is in, counted from the start of the binding, and the half of it.
-    fn word_of(&mut self, place: &Place, start: &Start, offset: u32) -> (Value, Half) {
-        match start.halves {
-            None => {
-                let bytes = place.within_word(0) + offset;
-                let word = self.b.add_word(start.word, bytes / 4);
-                (word, Half::Known(bytes % 4 / 2))
-            }
-            Some(halves) => {
-                let halves = self.b.add_word(halves, offset / 2);
-                let words = self.b.shift_right(halves, 1);
-                let word = self.b.add(start.word, words);
-                (word, Half::Found(self.b.mask(halves, 1)))
-            }
-        }
-    }
-
-    /// A window's word as an element of a view.
-    fn unit(&mut self, view: View, word: Value, half: Half) -> Value {
-        let unit = self.b.units(word, view.shift());
-        match half {
-            _ if view.shift() >= 0 => unit,
-            Half::Known(half) => self.b.add_word(unit, half),
-            Half::Found(half) => self.b.add(unit, half),
-        }
     }
 
     /// Translates a group, and raises the flag where an access in bounds leaves the confinement.
@@ -376,7 +204,7 @@ impl Rewriter<'_> {
                     } else {
                         let (word, half) = self.word_of(place, start, group.offset);
                         let b = &mut self.b;
-                        let relative = b.binary(BinaryOperator::Subtract, word, slice.start);
+                        let relative = b.binary(BinaryOperator::Subtract, word.low, slice.start);
                         let mut ok = b.less(relative, slice.len);
                         if !place.within_alignment(group.offset, group.bytes) {
                             let words = (place.within_word(group.offset) + group.bytes).div_ceil(4);
@@ -401,7 +229,7 @@ impl Rewriter<'_> {
                     self.b.add(units.base, index)
                 } else {
                     let (word, half) = self.word_of(place, start, group.offset);
-                    let at = self.b.add(slice.base, word);
+                    let at = self.b.add(slice.base, word.low);
                     self.unit(view, at, half)
                 };
                 let b = &mut self.b;
@@ -423,7 +251,7 @@ impl Rewriter<'_> {
                     ok,
                 });
             }
-            (Translation::Paged { .. }, _) => {
+            (Translation::Paged { .. }, how) => {
                 let entry = self.entry_of(place, start, group)?;
                 let page_words = 1u32 << self.physical.page_word_shift();
                 let b = &mut self.b;
@@ -444,8 +272,12 @@ impl Rewriter<'_> {
                 if self.checked.is_some() {
                     self.check(start, &entry, access, ok);
                 }
+                let window = match how.window() {
+                    Some(window) => Window::Known(window),
+                    None => self.physical.window_of(&mut self.b, entry.entry),
+                };
                 Located {
-                    window: self.physical.window_of(&mut self.b, entry.entry),
+                    window,
                     view,
                     unit,
                     ok,
@@ -525,11 +357,11 @@ impl Rewriter<'_> {
         words: Value,
     ) -> Result<Page, ShaderError> {
         let (word, half) = self.word_of(place, start, 0);
-        let word = self.b.add(word, words);
+        let word = self.b.sum(word, words.into());
         self.page_at(place, word, half)
     }
 
-    fn page_at(&mut self, place: &Place, word: Value, half: Half) -> Result<Page, ShaderError> {
+    fn page_at(&mut self, place: &Place, word: Words, half: Half) -> Result<Page, ShaderError> {
         let Translation::Paged {
             page_base,
             first_word,
@@ -542,28 +374,16 @@ impl Rewriter<'_> {
             ));
         };
         let b = &mut self.b;
-        let position = b.add(first_word, word);
-        let page = b.shift_right(position, self.physical.page_word_shift());
+        let position = b.sum(first_word.into(), word);
+        let page = b.quotient(position, self.physical.page_word_shift());
         Ok(Page {
             page_base,
             touch_base,
-            position,
+            position: position.low,
             half,
-            page,
+            page: page.low,
         })
     }
-}
-
-/// An index of a place.
-#[derive(Clone, Copy)]
-struct Indexed {
-    word: Value,
-    /// Its value, when it is signed and has 32 bits.
-    signed: Option<Value>,
-    /// Its 64 bits, unsigned, when it has so many.
-    wide: Option<Value>,
-    /// It needs no check.
-    below_bound: bool,
 }
 
 /// A word's page.
@@ -571,6 +391,7 @@ struct Indexed {
 pub(super) struct Page {
     page_base: Value,
     pub(super) touch_base: Value,
+    /// Its word, counted from the start of the binding's first page: of what is far, the lower bits.
     position: Value,
     half: Half,
     pub(super) page: Value,

@@ -13,12 +13,13 @@ use std::collections::HashSet;
 
 use naga::{BinaryOperator, Block, Expression, Function, Handle, Statement};
 
-use super::address::{Access, PageEntry, Start};
+use super::address::{Access, PageEntry};
 use super::build::Value;
 use super::function::Rewriter;
 use super::helpers::Helper;
 use super::physical::call;
 use super::plan::{Plan, Source, visit};
+use super::start::Start;
 use crate::analysis::Steady;
 use crate::{Entry, ShaderError};
 

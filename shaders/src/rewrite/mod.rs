@@ -16,8 +16,10 @@ mod physical;
 mod place;
 mod plan;
 mod probe;
+mod start;
 mod view;
 mod whole;
+mod words;
 mod wrapper;
 
 use std::collections::HashMap;
@@ -115,7 +117,8 @@ fn shared(entry: &Entry, variant: &Variant, sharing: Sharing) -> Result<Rewritte
             None => format!("{}_kernel", entry.name),
         };
         let probe = (variant.mode == Mode::Probe).then(|| Probe::new(&stops));
-        let checked = (variant.mode == Mode::Checked).then(|| Checked::new(entry, *source, &barriers));
+        let checked =
+            (variant.mode == Mode::Checked).then(|| Checked::new(entry, *source, &barriers));
         let function = Rewriter::rewrite(
             entry,
             variant,
@@ -166,10 +169,13 @@ fn check(entry: &Entry, variant: &Variant) -> Result<(), ShaderError> {
             Some(window) if window >= variant.windows => {
                 return wrong(format!("window {window} of {}", variant.windows));
             }
-            Some(_) if variant.mode == Mode::Probe => {
+            Some(_) if variant.mode == Mode::Probe && !how.is_paged() => {
                 return wrong("a probe has paged bindings only".to_owned());
             }
-            Some(_) if variant.mode == Mode::Checked && !matches!(how, How::Whole { .. }) => {
+            Some(_)
+                if variant.mode == Mode::Checked
+                    && !(how.is_paged() || matches!(how, How::Whole { .. })) =>
+            {
                 return wrong("a checked run has paged and whole bindings only".to_owned());
             }
             _ => {}

@@ -11,11 +11,12 @@ use naga::{
     AddressSpace, BinaryOperator, Block, Expression, Function, Handle, Statement, Type, TypeInner,
 };
 
-use super::address::{Group, Located, Start};
+use super::address::{Group, Located};
 use super::build::Value;
 use super::function::Rewriter;
 use super::place::Place;
 use super::plan::{Plan, visit};
+use super::start::Start;
 use crate::{Entry, ShaderError};
 
 /// Bytes of the smallest page: what a touch of its first and last word covers.

@@ -3,11 +3,12 @@
 
 use naga::{BinaryOperator, Expression, Statement, TypeInner};
 
-use super::address::{Access, Start};
+use super::address::Access;
 use super::build::Value;
 use super::function::Rewriter;
 use super::layout::{MANY_LEAVES, Shape};
 use super::place::{Index, Place};
+use super::start::Start;
 use crate::ShaderError;
 
 /// Words of the smallest page.

@@ -58,7 +58,7 @@ pub struct EntryFacts {
     /// What makes it that.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hazard_why: String,
-    /// How its pages are found: `static`, `probe` or `resident`.
+    /// How its pages are found: `static`, `probe`, `attempt` or `resident`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub footprint: Option<&'static str>,
     /// Why so.
@@ -223,6 +223,7 @@ impl EntryFacts {
             (Mode::Run, "slid", How::Slid { window: 0 }, true),
             (Mode::Run, "paged", How::Paged, true),
             (Mode::Probe, "paged", How::Paged, found.probes),
+            (Mode::Checked, "paged", How::Paged, found.attempts),
         ];
         for (mode, translation, how, _) in wanted.into_iter().filter(|wanted| wanted.3) {
             let variant = Variant {
@@ -233,7 +234,8 @@ impl EntryFacts {
             };
             let mode = match mode {
                 Mode::Run => "run",
-                _ => "probe",
+                Mode::Probe => "probe",
+                Mode::Checked => "checked",
             };
             match entry.rewrite(&variant) {
                 Ok(rewritten) => facts.variants.push(VariantFacts {

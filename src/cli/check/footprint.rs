@@ -4,7 +4,7 @@
 //! of them is called open.
 
 use gmem::gpu::shaders::naga::ScalarKind;
-use gmem::gpu::shaders::{Entry, Footprint, Hazard, HazardClass, Origin};
+use gmem::gpu::shaders::{Entry, Footprint, Hazard, HazardClass, Origin, ResourceKind};
 
 /// Elements of runtime-sized arrays that the analysis is asked about.
 const ELEMENTS: u64 = 1 << 20;
@@ -20,6 +20,8 @@ pub enum Method {
     Static,
     /// By a probe on the device.
     Probe,
+    /// By attempts: workgroups run over pages that they are given, and are undone where they missed one.
+    Attempt,
     /// Not at all: everything has to be resident.
     Resident,
 }
@@ -31,6 +33,7 @@ impl Method {
         match self {
             Self::Static => "static",
             Self::Probe => "probe",
+            Self::Attempt => "attempt",
             Self::Resident => "resident",
         }
     }
@@ -58,6 +61,8 @@ pub struct Found {
     pub bindings: Vec<(Method, String)>,
     /// Whether a probe may be compiled.
     pub probes: bool,
+    /// Whether it may be run in attempts.
+    pub attempts: bool,
 }
 
 impl Found {
@@ -69,11 +74,16 @@ impl Found {
         let open = known.contains(&Known::Open);
         let bounds = known.contains(&Known::Bounds);
         let waits = hazard.class == HazardClass::E;
+        let paints = entry
+            .resources
+            .iter()
+            .any(|r| matches!(r.kind, ResourceKind::StorageTexture { writes, .. } if writes));
         let method = match &probeable {
             _ if waits => Method::Resident,
             _ if !open => Method::Static,
             Ok(()) => Method::Probe,
-            Err(_) => Method::Resident,
+            Err(_) if paints => Method::Resident,
+            Err(_) => Method::Attempt,
         };
         let bindings = known
             .iter()
@@ -112,15 +122,20 @@ impl Found {
                  addresses alone, and fetches what they depend on".to_owned()
             }
             (Err(reason), Method::Resident) => {
-                format!("{reason}, so all bindings have to be resident at once")
+                format!("{reason}, and it stores to a texture, which cannot be undone: all bindings have to be resident at once")
             }
-            (Ok(()), Method::Resident) => "all bindings have to be resident at once".to_owned(),
+            (Err(reason), _) => format!(
+                "{reason}: where not all bindings fit at once, workgroups are attempted with the pages that they are known to need, \
+                 and undone and attempted again with more if they missed one"
+            ),
+            (Ok(()), _) => "all bindings have to be resident at once".to_owned(),
         };
         Self {
             method,
             why,
             bindings,
             probes: (open || bounds) && probeable.is_ok() && !waits,
+            attempts: method == Method::Attempt,
         }
     }
 }

@@ -7,7 +7,8 @@ use gmem_hal::counted;
 use super::facts::{BindingFacts, Checked, EntryFacts, FileFacts};
 
 const LEGEND: &str = "\
-static: pages are known on the host before a pass; probe: found on the device before a pass; resident: all has to fit at once.
+static: pages are known on the host before a pass; probe: found on the device before a pass; attempt: what missed a page is undone, and
+run again with it; resident: all has to fit at once.
 Whatever it says, a launch whose bindings all fit in device memory is one pass, without a probe.
 ";
 

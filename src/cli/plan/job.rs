@@ -205,7 +205,7 @@ impl<'a> Job<'a> {
 
     fn fits(&self, dispatch: &Dispatch, inputs: &[Input]) -> Result<Vec<StorageInfo>, Failure> {
         let kernel = &self.kernels[dispatch.kernel].kernel;
-        run::check_grid(dispatch.grid, kernel.workgroup_size()).map_err(Failure::arguments)?;
+        run::check_grid(dispatch.grid, kernel.ids_of_a_workgroup()).map_err(Failure::arguments)?;
         let names: Vec<&BindingName> = dispatch.bind.iter().map(|(name, _)| name).collect();
         let found = run::storage(kernel, &names, "a `bind`").map_err(Failure::arguments)?;
         for (info, (_, buffer)) in found.iter().zip(&dispatch.bind) {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use gmem_hal::{
     Attempt, AttemptReport, ByteRange, CopyRun, Device, DeviceError, DeviceInfo, FrameCopy,
-    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport, PlainHost, Translation,
+    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass,
+    PassReport, PlainHost, Translation,
 };
 use gmem_sim::{SimDevice, SimKernel, SimOptions};
 

@@ -142,16 +142,31 @@ impl Bench {
 
     /// Makes a range resident in frames all over the windows.
     pub fn place_scattered(&mut self, range: ByteRange, writable: bool, seed: u64) {
+        self.place_scattered_in(range, writable, seed, 0..u32::MAX);
+    }
+
+    /// As `place_scattered`, in some of the frames.
+    pub fn place_scattered_in(
+        &mut self,
+        range: ByteRange,
+        writable: bool,
+        seed: u64,
+        frames: std::ops::Range<u32>,
+    ) {
         let pages = self.pages(range);
         let mut state = seed | 1;
+        let (mut among, others): (Vec<u32>, Vec<u32>) =
+            self.free.iter().partition(|f| frames.contains(f));
         let chosen = pages.clone().map(|_| {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let at = (state >> 33) as usize % self.free.len();
-            self.free.swap_remove(at)
+            let at = (state >> 33) as usize % among.len();
+            among.swap_remove(at)
         });
         let chosen: Vec<u32> = chosen.collect();
+        self.free = others;
+        self.free.extend(among);
         self.free.sort_unstable();
         self.enter(pages, chosen, writable);
     }
@@ -327,6 +342,8 @@ pub fn indices(seed: u64, n: usize, below: u32) -> Vec<u8> {
 pub enum Way {
     Slid,
     Paged,
+    /// Paged, and all pages in the last window that has room for them; anywhere if none has.
+    Last,
     /// Every other binding.
     Mixed,
     /// In attempts: first those that miss pages, then one that has all.
@@ -419,11 +436,18 @@ pub fn check(
     let geometry = bench.geometry;
     let paged = |i: usize| match way {
         Way::Slid => false,
-        Way::Paged => true,
+        Way::Paged | Way::Last => true,
         Way::Mixed => i.is_multiple_of(2),
         Way::Checked => !i.is_multiple_of(3),
     };
     let mut translations = vec![Translation::Paged; bound.len()];
+    let pages = bound.iter().map(|&range| bench.pages(range));
+    let needed: u64 = pages.map(|p| p.end - p.start).sum();
+    let last = bench
+        .windows
+        .iter()
+        .rfind(|w| u64::from(w.frames) >= needed);
+    let last = last.map_or(0..u32::MAX, |w| w.first.0..w.first.0 + w.frames);
     // Runs before scattered pages, which leave none.
     for scattered in [false, true] {
         for (i, (&range, used)) in bound
@@ -433,7 +457,13 @@ pub fn check(
             .filter(|(i, _)| paged(*i) == scattered)
         {
             if scattered {
-                bench.place_scattered(range, used.writes, i as u64 + 17);
+                let seed = i as u64 + 17;
+                match way {
+                    Way::Last => {
+                        bench.place_scattered_in(range, used.writes, seed, last.clone());
+                    }
+                    _ => bench.place_scattered(range, used.writes, seed),
+                }
             } else {
                 let run = bench.place_run_from(range, used.writes, i % bench.windows.len());
                 translations[i] = slid(&geometry, range, run);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use naga::{AtomicFunction, Block, Statement};
+use naga::{AtomicFunction, BinaryOperator, Block, Expression, Handle, Statement};
 
 use super::super::functions::FunctionRef;
 use super::effects::zero;
@@ -67,11 +67,16 @@ impl Ends<'_> {
             Statement::Return { .. } | Statement::Kill => Quiet::default(),
             Statement::Block(ref inner) => self.quiet(inner),
             Statement::If {
+                condition,
                 ref accept,
                 ref reject,
-                ..
             } => {
-                let (a, b) = (self.quiet(accept), self.quiet(reject));
+                let found = self.found(condition);
+                let branch = |block, taken| match found {
+                    Some(found) if found == taken => Quiet::default(),
+                    _ => self.quiet(block),
+                };
+                let (a, b) = (branch(accept, true), branch(reject, false));
                 Quiet {
                     falls: a.falls || b.falls,
                     goes_on: a.goes_on || b.goes_on,
@@ -102,6 +107,40 @@ impl Ends<'_> {
             ref other if self.progress(other) => Quiet::default(),
             _ => through,
         }
+    }
+
+    /// Whether a condition tells that a compare-exchange found the value that it compared with: which of its two outcomes does.
+    /// Then the exchange was made, or, being weak, may be tried again at once: nobody is waited for.
+    fn found(&self, condition: Handle<Expression>) -> Option<bool> {
+        let expressions = &self.scope.body.function.expressions;
+        let Expression::Binary { op, left, right } = expressions[condition] else {
+            return None;
+        };
+        let equal = match op {
+            BinaryOperator::Equal => true,
+            BinaryOperator::NotEqual => false,
+            _ => return None,
+        };
+        let compares = |result: Handle<Expression>, with: Handle<Expression>| {
+            // The first member of the result is what was there.
+            let Expression::AccessIndex { base, index: 0 } = expressions[result] else {
+                return false;
+            };
+            let watch = self.scope.watch_of.get(&base);
+            let compare = watch.and_then(|&w| self.scope.watches[w].operands.get(1).copied());
+            compare.is_some_and(|compare| {
+                compare == with
+                    || matches!(
+                        (&expressions[compare], &expressions[with]),
+                        (Expression::Literal(a), Expression::Literal(b)) if a == b
+                    )
+                    || matches!(
+                        (&expressions[compare], &expressions[with]),
+                        (Expression::Constant(a), Expression::Constant(b)) if a == b
+                    )
+            })
+        };
+        (compares(left, right) || compares(right, left)).then_some(equal)
     }
 
     pub(super) fn progress(&self, statement: &Statement) -> bool {
