@@ -171,7 +171,6 @@ impl Run<'_> {
         };
         match self.launch.kernel.attemptable(self.launch) {
             Ok(()) => Transaction::new(self, workgroups).run(),
-            Err(_) if known.open.is_empty() => Err(self.too_large(known.needs.count())),
             Err(also) => Err(self.must_be_resident(format!("{reason}, and {also}"))),
         }
     }

@@ -3,6 +3,8 @@
 //! A uniform's layout has rules of its own, which the type of an immediate may break; then it is bound as read-only
 //! storage. Either way every byte stays where the source puts it.
 
+use std::collections::BTreeSet;
+
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{
     AddressSpace, Arena, GlobalVariable, Handle, Module, ResourceBinding, StorageAccess, TypeInner,
@@ -70,20 +72,23 @@ impl Entry {
     #[must_use]
     pub fn without_immediates(&self) -> (Module, Vec<(u32, u32)>) {
         let mut module = self.module.clone();
-        let taken = module.global_variables.iter();
-        let first = taken
+        let taken: BTreeSet<u32> = (module.global_variables.iter())
             .filter_map(|(_, var)| var.binding.filter(|b| b.group == 0))
-            .map(|b| b.binding + 1)
-            .max();
-        let mut free = first.unwrap_or(0);
+            .map(|b| b.binding)
+            .collect();
+        // Behind the last; where no number is left there, those that nobody has.
+        let first = taken.last().map_or(0, |last| last.wrapping_add(1));
+        let mut free = (0..=u32::MAX)
+            .map(|i| first.wrapping_add(i))
+            .filter(|binding| !taken.contains(binding));
         let slots = (self.values.iter())
             .map(|value| {
                 value.slot().unwrap_or_else(|| {
                     let var = module.global_variables.get_mut(value.global);
                     var.space = value.space();
-                    let (group, binding) = (0, free);
+                    // There are no 2^32 bindings.
+                    let (group, binding) = (0, free.next().unwrap_or(u32::MAX));
                     var.binding = Some(ResourceBinding { group, binding });
-                    free += 1;
                     (group, binding)
                 })
             })

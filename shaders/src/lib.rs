@@ -4,6 +4,7 @@
 //! - [`Source`] is a shader in WGSL, SPIR-V or GLSL;
 //! - [`Program`] is a parsed shader, [`Entry`] one of its compute entry points with its bindings ([`StorageBinding`],
 //!   [`ValueBinding`], [`ResourceBinding`]) and its [`Analysis`];
+//! - [`Cache`] keeps both, by the content of what they were made of;
 //! - [`Entry::rewrite`] makes the module that a backend compiles, for a [`Variant`]: the kernel itself or a probe of
 //!   the addresses it touches, each binding *slid* or *paged*;
 //! - [`Params`], [`Slot`] and the constants beside them are the interface of a rewritten kernel.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod analysis;
+mod cache;
 mod error;
 mod front;
 mod immediate;
@@ -26,6 +28,7 @@ pub use analysis::{
     AccessKind, Analysis, BindingFootprint, BindingUse, Footprint, FunctionRef, Hazard,
     HazardClass, Origin, Site, Wait, WorkgroupBox,
 };
+pub use cache::Cache;
 pub use error::ShaderError;
 pub use front::{Language, Source, panics_are_errors};
 pub use naga;

@@ -116,6 +116,20 @@ fn a_module_without_bindings_in_group_0_keeps_its_uniforms() {
 }
 
 #[test]
+fn an_immediate_beside_the_last_binding_gets_a_number_that_is_free() {
+    // The number behind it would be 2^32.
+    let source = "@group(0) @binding(4294967295u) var<storage, read_write> x: array<u32>;
+@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+var<immediate> p: vec4<u32>;
+@compute @workgroup_size(1) fn main() { x[p.y] = p.x; y[0] = 1u; }";
+    let (module, slots) = entry(source).without_immediates();
+    assert_eq!(slots, [(0, 1)]);
+    Validator::new(ValidationFlags::all(), Capabilities::all())
+        .validate(&module)
+        .expect("it is valid");
+}
+
+#[test]
 fn push_constants_of_glsl_are_immediates() {
     let source = "#version 450
 layout(local_size_x = 64) in;

@@ -12,6 +12,7 @@ use gmem_hal::{
     FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass, PassReport,
     ProbeReport, Window, counted,
 };
+use gmem_shaders::Cache;
 use parking_lot::Mutex;
 
 use crate::adapter::{self, AdapterChoice, AdapterKind, AdapterSummary};
@@ -19,7 +20,7 @@ use crate::buffers::{BufferTrace, Tally};
 use crate::clock::Label;
 use crate::error::OpenError;
 use crate::gpu::{Facts, Gpu};
-use crate::kernel::WgpuKernel;
+use crate::kernel::{Cores, WgpuKernel};
 use crate::report::FIRST_RECORD;
 use crate::staging::{Download, Upload, chunk_bytes};
 use crate::thread::DeviceThread;
@@ -75,6 +76,9 @@ pub struct WgpuDevice {
     window_bytes: Option<u64>,
     submission: Duration,
     tracer: Tracer,
+    /// What was made of shaders before.
+    cache: Cache,
+    cores: Cores,
     thread: Arc<DeviceThread>,
 }
 
@@ -120,6 +124,8 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
         window_bytes: options.window_bytes,
         submission: options.submission.unwrap_or(SUBMISSION),
         tracer: options.tracer.clone(),
+        cache: Cache::default(),
+        cores: Cores::default(),
         thread,
     }))
 }
@@ -152,6 +158,14 @@ impl WgpuDevice {
     pub fn wgpu(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
         self.thread
             .call(|gpu| Ok((gpu.device.clone(), gpu.queue.clone())))
+    }
+
+    pub(crate) const fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub(crate) const fn cores(&self) -> &Cores {
+        &self.cores
     }
 
     pub(crate) const fn facts(&self) -> &Facts {

@@ -1,15 +1,15 @@
 //! A kernel compiled for one device: what the manager asks of it is answered by its analysis, on the host.
 //!
-//! Key type: [`WgpuKernel`]. Invariants: pipelines are made on first use, never here; a kernel with textures bound to it
-//! shares all else with the one that it was made of.
+//! Key types: [`WgpuKernel`], [`Cores`]. Invariants: pipelines are made on first use, never here; a kernel with textures bound to
+//! it shares all else with the one that it was made of, and so do kernels of the same content that live at the same time.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use gmem_hal::{
     BindingFootprint, BindingUse, ByteRange, DeviceError, Footprint, GridBox, Kernel, Launch,
 };
-use gmem_shaders::{Entry, Program, ResourceKind, Source, Variant};
+use gmem_shaders::{Entry, ResourceKind, Source, Variant};
 use parking_lot::Mutex;
 
 use crate::device::WgpuDevice;
@@ -28,8 +28,8 @@ pub struct WgpuKernel {
 }
 
 /// What all launches of a kernel share.
-struct Core {
-    entry: Entry,
+pub(crate) struct Core {
+    entry: Arc<Entry>,
     bindings: Vec<BindingUse>,
     feeds: Vec<bool>,
     /// Why workgroups wait for each other, if they do.
@@ -42,6 +42,33 @@ struct Core {
     probe_pace: Arc<Mutex<Pace>>,
     attempt_pace: Arc<Mutex<Pace>>,
     device: Arc<WgpuDevice>,
+}
+
+/// The kernels of a device that are alive.
+#[derive(Default)]
+pub(crate) struct Cores {
+    alive: Mutex<Vec<Weak<Core>>>,
+}
+
+impl Cores {
+    /// The one of an entry point.
+    pub(crate) fn of(&self, entry: &Arc<Entry>) -> Option<Arc<Core>> {
+        let alive = self.alive.lock();
+        let mut alive = alive.iter().filter_map(Weak::upgrade);
+        alive.find(|core| Arc::ptr_eq(&core.entry, entry))
+    }
+
+    /// One more: that which another thread made of the same in the meantime, if there is one, else `core`.
+    pub(crate) fn add(&self, core: Arc<Core>) -> Arc<Core> {
+        let mut alive = self.alive.lock();
+        let mut others = alive.iter().filter_map(Weak::upgrade);
+        if let Some(other) = others.find(|other| Arc::ptr_eq(&other.entry, &core.entry)) {
+            return other;
+        }
+        alive.retain(|core| core.strong_count() > 0);
+        alive.push(Arc::downgrade(&core));
+        core
+    }
 }
 
 impl WgpuKernel {
@@ -68,10 +95,13 @@ impl WgpuKernel {
         entry: Option<&str>,
         overrides: &[(String, f64)],
     ) -> Result<Arc<Self>, CompileError> {
-        let entry = Program::parse(source)?.entry(entry, overrides)?;
+        let entry = device.cache().entry(&source.into(), entry, overrides)?;
+        if let Some(core) = device.cores().of(&entry) {
+            return Ok(Arc::new(Self::bound(core, Vec::new())));
+        }
         if let Some(reason) = device.facts().abilities.missing(&entry, entry.text()) {
             return Err(CompileError::Unsupported {
-                kernel: entry.name,
+                kernel: entry.name.clone(),
                 reason,
             });
         }
@@ -89,7 +119,7 @@ impl WgpuKernel {
             || invocations > limits.max_compute_invocations_per_workgroup.into()
         {
             return Err(CompileError::Unsupported {
-                kernel: entry.name,
+                kernel: entry.name.clone(),
                 reason: format!(
                     "its workgroups of {x} x {y} x {z} are beyond {} x {} x {} and {} invocations",
                     most[0], most[1], most[2], limits.max_compute_invocations_per_workgroup
@@ -117,6 +147,7 @@ impl WgpuKernel {
             variants: Variants::default(),
             device: Arc::clone(device),
         });
+        let core = device.cores().add(core);
         Ok(Arc::new(Self::bound(core, Vec::new())))
     }
 

@@ -13,7 +13,29 @@ use super::interval::{Int, Interval};
 use super::place::{Root, Space, root, space_of};
 use super::value::{self, Value};
 
+/// How far from a variable's value a comparison may be that tells where a loop over it stops.
+const COUNTED_DEPTH: u32 = 4;
+
 impl Interp<'_> {
+    /// Whether an expression is the value of a variable that may count, or one that is computed from it in few steps: a local
+    /// that is never stepped holds a state, and so does an element of something larger.
+    fn is_counted(&self, expression: Handle<Expression>, depth: u32) -> bool {
+        let deeper = |operand| depth < COUNTED_DEPTH && self.is_counted(operand, depth + 1);
+        match self.frame.body.function.expressions[expression] {
+            Expression::Load { .. } => {
+                let loaded = self.frame.loads[self.frame.slot(expression) as usize].as_ref();
+                loaded.is_some_and(|loaded| {
+                    let local = loaded.variable.checked_sub(self.frame.base);
+                    let stepped = local.and_then(|local| self.frame.statics.stepped.get(local));
+                    loaded.path.is_empty() && stepped.is_none_or(|&stepped| stepped)
+                })
+            }
+            Expression::Binary { left, right, .. } => deeper(left) || deeper(right),
+            Expression::Unary { expr, .. } | Expression::As { expr, .. } => deeper(expr),
+            _ => false,
+        }
+    }
+
     /// Computes an expression. Reads no memory but what cannot have changed.
     pub(super) fn compute(&mut self, expression: Handle<Expression>) -> Value {
         let index = expression.index();
@@ -186,10 +208,11 @@ impl Interp<'_> {
         use BinaryOperator as B;
         let (a, b) = (self.operand(left), self.operand(right));
         if matches!(op, B::Equal | B::NotEqual) {
-            for (side, value) in [(left, &a), (right, &b)] {
+            for (side, other, value) in [(left, right, &a), (right, left, &b)] {
                 let changing = self.frame.loads[self.frame.slot(side) as usize].is_some();
                 if let Value::Int(value) = value
                     && let (false, Some(value)) = (changing, value.single())
+                    && self.is_counted(other, 0)
                 {
                     self.note_stop(value);
                 }

@@ -136,6 +136,23 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// The same, borrowing nothing.
+    pub(crate) fn to_owned_source(&self) -> Source<'static> {
+        match self {
+            Self::Wgsl(text) => Source::Wgsl(Cow::Owned(text.clone().into_owned())),
+            Self::SpirV(bytes) => Source::SpirV(Cow::Owned(bytes.clone().into_owned())),
+            Self::Glsl(text) => Source::Glsl(Cow::Owned(text.clone().into_owned())),
+        }
+    }
+
+    /// What it consists of.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Wgsl(text) | Self::Glsl(text) => text.as_bytes(),
+            Self::SpirV(bytes) => bytes,
+        }
+    }
+
     /// Its language.
     #[must_use]
     pub const fn language(&self) -> Language {

@@ -334,3 +334,38 @@ fn loops_that_never_run_touch_nothing() {
         check(&kernel, &launch, Fit::Exact, &|_, _| {});
     }
 }
+
+#[test]
+fn what_a_state_is_compared_with_does_not_slow_other_loops_down() {
+    let phases: String = (0..30)
+        .map(|p| {
+            format!(
+                "if phase == {}u {{ st[1] = {}u; continue; }}\n",
+                p * 3,
+                p * 5
+            )
+        })
+        .collect();
+    let machine = kernel(&format!(
+        "@group(0) @binding(0) var<storage, read> a: array<u32>;
+        @group(0) @binding(1) var<storage, read_write> y: array<u32>;
+        @group(0) @binding(2) var<uniform> K: u32;
+        var<private> st: array<u32, 20>;
+        @compute @workgroup_size(4) fn main() {{
+            for (var k = 0u; k < K; k++) {{
+                st[2] = a[k];
+                for (var i = 0u; i < 128u; i++) {{
+                    let phase = st[1];
+                    {phases}
+                }}
+            }}
+            for (var w = 0u; w < 20u; w++) {{ y[w] = st[w]; }}
+        }}"
+    ));
+    for launch in boxes(GRID, &[4 * 18 * 9, 4 * 40], &[words(&[9])]) {
+        check(&machine, &launch, Fit::Exact, &|_, touch| {
+            (0..9).for_each(|k| touch.read(0, k));
+            (0..20).for_each(|w| touch.write(1, w));
+        });
+    }
+}
