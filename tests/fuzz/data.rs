@@ -44,6 +44,15 @@ impl Buffer {
         if a == b {
             return None;
         }
+        if matches!(self.role, Role::Bag { .. }) {
+            let sorted = |bytes: &[u8]| {
+                let mut words: Vec<[u8; 4]> = bytes.as_chunks().0.to_vec();
+                words.sort_unstable();
+                words
+            };
+            let (a, b) = (sorted(a), sorted(b));
+            return (0..a.len()).find(|&at| a[at] != b[at]).map(|at| 4 * at);
+        }
         let head = self.head() as usize;
         if let Some(at) = (0..head).find(|&at| a[at] != b[at]) {
             return Some(at);
@@ -96,8 +105,10 @@ fn elements(buffer: &Buffer, bytes: &mut [u8], chance: &mut Chance) {
         Role::Permutation => {
             return put(bytes, head, stride, &permutation(buffer.count, chance));
         }
-        Role::Counter => return bytes[head..].fill(0),
-        Role::Own(_) | Role::Atomic(_) | Role::Bits | Role::Log { .. } => Content::Any,
+        Role::Counter | Role::Claims => return bytes[head..].fill(0),
+        Role::Own(_) | Role::Atomic(_) | Role::Bits | Role::Log { .. } | Role::Bag { .. } => {
+            Content::Any
+        }
     };
     let leaves = buffer.element.leaves();
     if matches!(content, Content::Any) && leaves.iter().all(|(_, s)| *s != Scalar::F32) {

@@ -1,7 +1,8 @@
 //! Random kernels under plain wgpu and under paging, bit for bit, on every adapter.
 //!
 //! Each seed stands for a kernel (`generate/`), its data and a setting: pages of 4 KiB to 2 MiB, a budget of which the data
-//! are up to eight times, a policy. What fails is shrunk (`shrink.rs`) and printed. Two hundred seeds are always run; for others:
+//! are up to eight times, a policy. What some kernels touch depends on what they write (`generate/late.rs`): these are run as
+//! transactions. What fails is shrunk (`shrink.rs`) and printed. Two hundred seeds are always run; for others:
 //!
 //! ```text
 //! GMEM_FUZZ_KERNELS=10000 GMEM_FUZZ_SEED=1000 cargo test --test fuzz -- random_kernels --nocapture
@@ -35,7 +36,7 @@ use std::time::{Duration, Instant};
 use gmem::gpu::shaders::Program as Parsed;
 use gmem::gpu::{AdapterChoice, BackendName};
 use print::{Form, wgsl};
-use run::{Tamper, Verdict, judge};
+use run::{Tamper, Verdict, Ways, judge};
 use setting::Case;
 use shrink::{shrink, weight};
 use sound::sound;
@@ -121,6 +122,10 @@ fn watch() -> std::sync::mpsc::Sender<u64> {
 struct Tally {
     kernels: u64,
     same: u64,
+    /// Kernels of which some boxes were probed, and attempted.
+    probed: u64,
+    transactions: u64,
+    ways: Ways,
     refused: BTreeMap<&'static str, u64>,
     incomparable: u64,
     failures: Vec<String>,
@@ -149,7 +154,12 @@ fn campaign(adapter: &AdapterChoice, first: u64, kernels: u64, tamper: Tamper<'_
             };
         }
         match &verdict {
-            Verdict::Same => tally.same += 1,
+            Verdict::Same(ways) => {
+                tally.same += 1;
+                tally.probed += u64::from(ways.probed > 0);
+                tally.transactions += u64::from(ways.attempted > 0);
+                tally.ways += *ways;
+            }
             Verdict::Incomparable(why) => {
                 tally.incomparable += 1;
                 skipped::skipped(format_args!("{adapter}: seed {seed}: {why}"));
@@ -184,10 +194,13 @@ fn campaign(adapter: &AdapterChoice, first: u64, kernels: u64, tamper: Tamper<'_
         }
     }
     say(format_args!(
-        "{adapter}: {} kernels from seed {first} on in {:.1} s: {} the same, refused {:?}, {} not comparable, {} failures",
+        "{adapter}: {} kernels from seed {first} on in {:.1} s: {} the same ({} of them probed, {} attempted, with {:?}), refused {:?}, {} not comparable, {} failures",
         tally.kernels,
         start.elapsed().as_secs_f64(),
         tally.same,
+        tally.probed,
+        tally.transactions,
+        tally.ways,
         tally.refused,
         tally.incomparable,
         tally.failures.len()
@@ -215,11 +228,16 @@ fn random_kernels_give_what_they_give_under_plain_wgpu() {
             tally.failures[0]
         );
         assert_eq!(tally.same + tally.incomparable, tally.kernels);
-        // A fuzzer most of whose kernels are refused at first, or cannot be compared, shows little.
+        // A fuzzer most of whose kernels are refused at first, or cannot be compared, or none of whose kernels misses a page,
+        // shows little.
         let refusals: u64 = tally.refused.values().sum();
         assert!(
             tally.kernels < 100
-                || (4 * tally.incomparable < tally.kernels && refusals < 2 * tally.kernels),
+                || (4 * tally.incomparable < tally.kernels
+                    && refusals < 2 * tally.kernels
+                    && 20 * tally.probed > tally.kernels
+                    && 10 * tally.transactions > tally.kernels
+                    && tally.ways.undone > 0),
             "{tally:?}"
         );
     }
@@ -286,6 +304,10 @@ fn the_kernels_use_everything() {
         "4294967040u",
         "@group(1)",
         "nwg.x * (wid.y",
+        "let i = atomicAdd(",
+        "atomicExchange(",
+        "break if v",
+        "let v = ",
     ] {
         let many = texts.iter().filter(|text| text.contains(construct)).count();
         assert!(many > 0, "no kernel has `{construct}`");

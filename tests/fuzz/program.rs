@@ -4,6 +4,9 @@
 //! - data are only read;
 //! - a buffer of *own* elements is stored to and loaded from at [`Index::Own`] alone, which no two invocations share;
 //! - a buffer of atomics knows one family of operations that commute; results are not used, or tell of own bits only;
+//! - a number that an atomic operation hands out ([`Stmt::Ticket`], [`Stmt::Claim`]) is handed out by one statement alone, and
+//!   what is done in its name depends on it and not on who got it: in whatever order numbers go, the same is done for each;
+//! - what is tossed into a bag ([`Stmt::Toss`]) lies there in any order, and is compared so;
 //! - barriers stand where all invocations of a workgroup come by.
 
 use super::types::{Scalar, Ty};
@@ -33,6 +36,13 @@ impl Program {
     /// Invocations in all.
     pub fn invocations(&self) -> u32 {
         self.lanes() * self.grid.iter().product::<u32>()
+    }
+
+    /// Invocations, or numbers handed out, that have elements of their own.
+    pub fn owners(&self, owning: &Owning) -> u32 {
+        owning
+            .by
+            .map_or_else(|| self.invocations(), |(_, many)| many)
     }
 }
 
@@ -64,8 +74,12 @@ pub enum Role {
     Atomic(Family),
     /// One bit for each invocation, set by atomic operations.
     Bits,
-    /// Its first word counts what is appended to a log.
+    /// Its first word counts what is appended to a log or tossed into a bag, or is the next ticket.
     Counter,
+    /// A word each for what can be claimed once.
+    Claims,
+    /// Words in any order, in places that the counter's buffer gives.
+    Bag { counter: usize },
     /// What is appended: always the same word, in the place that the counter's buffer gives.
     Log { counter: usize, word: u32 },
 }
@@ -83,9 +97,11 @@ pub enum Content {
     Below { bound: u32 },
 }
 
-/// Which elements belong to an invocation.
+/// Which elements belong to an invocation, or to a number handed out.
 #[derive(Clone, Debug)]
 pub struct Owning {
+    /// Whose elements they are: invocations', or those of the numbers below a bound that a buffer of tickets or claims hands out.
+    pub by: Option<(usize, u32)>,
     /// How many.
     pub slots: u32,
     /// From one to the next.
@@ -168,6 +184,21 @@ pub enum Stmt {
     Bit(u32, usize),
     /// Appends to a log.
     Append(usize),
+    /// Tosses a word into a bag.
+    Toss(usize, Expr),
+    /// Draws the next number of a counter's buffer and does something in its name: [`Id::Invocation`] is the number there.
+    Ticket(usize, Vec<Stmt>),
+    /// Does something in the name of an element of a buffer of claims, modulo how many there are, for the first that comes.
+    Claim {
+        claims: usize,
+        index: Expr,
+        /// By which operation.
+        choice: u8,
+        body: Vec<Stmt>,
+    },
+    /// Until a word of its own is not zero makes it one, and counts how often into a variable: where loads give zero and
+    /// stores are dropped, that is [`PATIENCE`] times.
+    Until(u32, Place),
     If(Expr, Vec<Stmt>, Vec<Stmt>),
     /// Counts a variable from 0 to the bound, at most to the number.
     For(u32, Expr, u32, Vec<Stmt>),
@@ -189,6 +220,9 @@ pub enum Stmt {
     /// A barrier for storage.
     Barrier,
 }
+
+/// How often [`Stmt::Until`] looks.
+pub const PATIENCE: u32 = 20_000;
 
 /// How a store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

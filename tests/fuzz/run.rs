@@ -18,8 +18,8 @@ use super::setting::Case;
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Both gave the same.
-    Same,
+    /// Both gave the same; how the launches found what they touch.
+    Same(Ways),
     /// A documented error of too little memory; everything is as it should be after it.
     Refused(&'static str),
     /// Plain wgpu cannot run it here: there is nothing to compare with.
@@ -40,6 +40,25 @@ impl Verdict {
             (Self::Failed(a, _), Self::Failed(b, _)) => a == b,
             _ => false,
         }
+    }
+}
+
+/// What the launches of a case were made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Passes over what a probe found.
+    pub probed: u64,
+    /// Attempts that missed nothing.
+    pub attempted: u64,
+    /// Attempts that were undone.
+    pub undone: u64,
+}
+
+impl std::ops::AddAssign for Ways {
+    fn add_assign(&mut self, other: Self) {
+        self.probed += other.probed;
+        self.attempted += other.attempted;
+        self.undone += other.undone;
     }
 }
 
@@ -154,6 +173,7 @@ fn run(adapter: &AdapterChoice, case: &Case, tamper: Tamper<'_>) -> Result<Verdi
     drop(memory);
     gm.check()
         .map_err(|e| Verdict::Failed("not consistent", e))?;
+    let counts = gm.stats().counts;
     tamper(program, &mut found);
     let settle = |expected: &[Vec<u8>]| match &refused {
         None => compare(program, &before, expected, &found),
@@ -171,7 +191,14 @@ fn run(adapter: &AdapterChoice, case: &Case, tamper: Tamper<'_>) -> Result<Verdi
         settled = settle(&plain(&gm, case, Form::Checked, &before)?);
     }
     settled?;
-    Ok(refused.map_or(Verdict::Same, |(kind, _)| Verdict::Refused(kind)))
+    Ok(match refused {
+        Some((kind, _)) => Verdict::Refused(kind),
+        None => Verdict::Same(Ways {
+            probed: counts.probed_passes,
+            attempted: counts.attempted_passes,
+            undone: counts.undone_passes,
+        }),
+    })
 }
 
 /// That a kernel is valid is the fuzzer's own business.

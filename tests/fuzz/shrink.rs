@@ -225,7 +225,7 @@ fn simpler(stmt: &mut Stmt) {
         Stmt::If(_, _, other) => other.clear(),
         Stmt::For(_, _, most, _) | Stmt::Loop(_, _, most, _) => *most = most.div_ceil(2),
         Stmt::Switch(_, cases, _) => drop(cases.pop()),
-        Stmt::Atomic { choice, .. } => *choice = 0,
+        Stmt::Atomic { choice, .. } | Stmt::Claim { choice, .. } => *choice = 0,
         Stmt::Var(v, e) => *stmt = Stmt::Let(*v, e.clone()),
         _ => {}
     }
@@ -299,7 +299,10 @@ fn each_block(program: &mut Program, f: &mut dyn FnMut(&mut Vec<Stmt>)) {
                     within(then, f);
                     within(other, f);
                 }
-                Stmt::For(.., body) | Stmt::Loop(.., body) => within(body, f),
+                Stmt::For(.., body)
+                | Stmt::Loop(.., body)
+                | Stmt::Ticket(_, body)
+                | Stmt::Claim { body, .. } => within(body, f),
                 Stmt::Switch(_, cases, default) => {
                     cases.iter_mut().for_each(|(_, body)| within(body, f));
                     within(default, f);
@@ -329,7 +332,10 @@ fn each_expr(program: &mut Program, f: &mut dyn FnMut(&mut Expr)) {
                 | Stmt::BreakIf(e)
                 | Stmt::ContinueIf(e)
                 | Stmt::ReturnIf(e)
-                | Stmt::Uniform(_, e) => within(e, f),
+                | Stmt::Uniform(_, e)
+                | Stmt::Toss(_, e)
+                | Stmt::Claim { index: e, .. } => within(e, f),
+                Stmt::Until(_, place) => in_place(place, &mut |e| within(e, f)),
                 Stmt::Store(place, _, e) => {
                     in_place(place, &mut |e| within(e, f));
                     within(e, f);
@@ -345,7 +351,7 @@ fn each_expr(program: &mut Program, f: &mut dyn FnMut(&mut Expr)) {
                 Stmt::Do(_, arguments) => arguments.iter_mut().for_each(|e| within(e, f)),
                 Stmt::Exchange(_, a, b) => [a, b].into_iter().for_each(|e| within(e, f)),
                 Stmt::Tally(_, a, b, c) => [a, b, c].into_iter().for_each(|e| within(e, f)),
-                Stmt::Bit(..) | Stmt::Append(_) | Stmt::Barrier => {}
+                Stmt::Bit(..) | Stmt::Append(_) | Stmt::Barrier | Stmt::Ticket(..) => {}
             }
         }
     });

@@ -1,9 +1,10 @@
 //! Whether a program has one result: barriers in uniform control flow, exact floats, helper functions without effects in
-//! expressions. The generator keeps to it; what the shrinker tries is held to it.
+//! expressions, numbers that are handed out by one statement each. The generator keeps to it; what the shrinker tries is
+//! held to it.
 
 use std::collections::HashSet;
 
-use super::program::{Bin, Expr, Function, Id, Index, Place, Program, Role, Step, Stmt};
+use super::program::{Bin, Expr, Function, Id, Index, Order, Place, Program, Role, Step, Stmt};
 use super::types::Scalar;
 
 /// The most bits of a float.
@@ -11,6 +12,7 @@ pub const MOST_BITS: u32 = 22;
 
 /// Why a program may have several results, if it may.
 pub fn sound(program: &Program) -> Result<(), &'static str> {
+    handed_out(program)?;
     let mut effects = Vec::new();
     for (at, function) in program.functions.iter().enumerate() {
         let mut walk = Walk::new(program, &effects);
@@ -24,11 +26,41 @@ pub fn sound(program: &Program) -> Result<(), &'static str> {
     Walk::new(program, &effects).block(&program.body, true)
 }
 
+/// Numbers that are handed out have elements of their own, and bags hold all that is tossed into them: in two launches.
+fn handed_out(program: &Program) -> Result<(), &'static str> {
+    let most = 2 * program.invocations();
+    for buffer in &program.buffers {
+        match &buffer.role {
+            Role::Bag { .. } if buffer.count < most => return Err("a bag that is too small"),
+            Role::Own(owning) => {
+                let Some((by, many)) = owning.by else {
+                    continue;
+                };
+                let numbers = match program.buffers[by].role {
+                    Role::Claims => program.buffers[by].count,
+                    _ => most,
+                };
+                let enough = match owning.order {
+                    Order::Lanes => false,
+                    Order::Through(other) => program.buffers[other].count >= many,
+                    _ => true,
+                };
+                if many < numbers || !enough {
+                    return Err("elements that several numbers share");
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Every block directly inside a statement.
 pub fn blocks(stmt: &Stmt) -> Vec<&Vec<Stmt>> {
     match stmt {
         Stmt::If(_, then, other) => vec![then, other],
         Stmt::For(.., body) | Stmt::Loop(.., body) => vec![body],
+        Stmt::Ticket(_, body) | Stmt::Claim { body, .. } => vec![body],
         Stmt::Switch(_, cases, default) => {
             let bodies = cases.iter().map(|(_, body)| body);
             bodies.chain([default]).collect()
@@ -63,7 +95,8 @@ fn leaves(stmts: &[Stmt]) -> bool {
 fn has_effects(function: &Function, before: &[bool]) -> bool {
     any(&function.body, &|s| match s {
         Stmt::Store(..) | Stmt::Copy(..) | Stmt::Atomic { .. } | Stmt::Bit(..) => true,
-        Stmt::Append(_) => true,
+        Stmt::Append(_) | Stmt::Toss(..) | Stmt::Ticket(..) | Stmt::Claim { .. } => true,
+        Stmt::Until(..) => true,
         Stmt::Do(f, _) => before.get(*f).copied().unwrap_or(true),
         _ => false,
     })
@@ -76,6 +109,14 @@ struct Walk<'a> {
     uniform: HashSet<u32>,
     inside: bool,
     returned: bool,
+    /// Loops around.
+    loops: u32,
+    /// In whose name: of a number handed out by this buffer.
+    by: Option<usize>,
+    /// Variables that were made in its name.
+    known: HashSet<u32>,
+    /// Buffers that hand out numbers, by the statements met.
+    handing: HashSet<usize>,
 }
 
 impl<'a> Walk<'a> {
@@ -86,6 +127,10 @@ impl<'a> Walk<'a> {
             uniform: HashSet::new(),
             inside: false,
             returned: false,
+            loops: 0,
+            by: None,
+            known: HashSet::new(),
+            handing: HashSet::new(),
         }
     }
 
@@ -97,6 +142,9 @@ impl<'a> Walk<'a> {
     fn stmt(&mut self, stmt: &Stmt, together: bool) -> Result<(), &'static str> {
         if meets(stmt) && (!together || self.returned || self.inside) {
             return Err("a barrier that not all come by");
+        }
+        if self.by.is_some() {
+            self.in_a_name(stmt)?;
         }
         match stmt {
             Stmt::Let(v, e) => {
@@ -125,6 +173,28 @@ impl<'a> Walk<'a> {
                 self.expr(value)
             }
             Stmt::Bit(..) | Stmt::Append(_) | Stmt::Barrier => Ok(()),
+            Stmt::Until(_, place) => self.owned(place),
+            Stmt::Toss(bag, e) => {
+                let Role::Bag { counter } = self.program.buffers[*bag].role else {
+                    return Err("a bag that is none");
+                };
+                self.hands_out(counter, true)?;
+                self.expr(e)
+            }
+            Stmt::Ticket(counter, body) => {
+                self.hands_out(*counter, true)?;
+                self.named(*counter, body)
+            }
+            Stmt::Claim {
+                claims,
+                index,
+                body,
+                ..
+            } => {
+                self.hands_out(*claims, false)?;
+                self.expr(index)?;
+                self.named(*claims, body)
+            }
             Stmt::Do(f, arguments) => {
                 if *f >= self.effects.len() {
                     return Err("a function that is not there yet");
@@ -155,7 +225,9 @@ impl<'a> Walk<'a> {
                 if together {
                     self.uniform.insert(*v);
                 }
+                self.loops += 1;
                 self.block(body, together)?;
+                self.loops -= 1;
                 self.uniform.remove(v);
                 Ok(())
             }
@@ -169,6 +241,42 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A statement that hands out numbers: the only one of its buffer, and met once where each is another one.
+    fn hands_out(&mut self, buffer: usize, once: bool) -> Result<(), &'static str> {
+        if !self.handing.insert(buffer) || self.inside || once && self.loops > 0 {
+            return Err("numbers that are handed out here and there");
+        }
+        Ok(())
+    }
+
+    /// What is done in the name of a number.
+    fn named(&mut self, by: usize, body: &[Stmt]) -> Result<(), &'static str> {
+        let loops = std::mem::take(&mut self.loops);
+        self.by = Some(by);
+        self.known.clear();
+        self.block(body, false)?;
+        self.by = None;
+        self.loops = loops;
+        Ok(())
+    }
+
+    /// That a statement depends on the number alone, and does nothing that others of the invocation would notice.
+    fn in_a_name(&mut self, stmt: &Stmt) -> Result<(), &'static str> {
+        let fits = match stmt {
+            Stmt::Let(v, _) | Stmt::Var(v, _) | Stmt::For(v, ..) | Stmt::Loop(v, ..) => {
+                self.known.insert(*v)
+            }
+            Stmt::Until(v, _) => self.known.insert(*v),
+            Stmt::Assign(v, ..) => self.known.contains(v),
+            Stmt::Store(..) | Stmt::Copy(..) | Stmt::Atomic { .. } => true,
+            Stmt::If(..) | Stmt::Switch(..) => true,
+            Stmt::BreakIf(_) | Stmt::ContinueIf(_) => self.loops > 0,
+            _ => false,
+        };
+        fits.then_some(())
+            .ok_or("a number is not all that it depends on")
+    }
+
     fn owned(&mut self, place: &Place) -> Result<(), &'static str> {
         match place.index {
             Index::Own(_) => self.place(place),
@@ -177,7 +285,12 @@ impl<'a> Walk<'a> {
     }
 
     fn place(&mut self, place: &Place) -> Result<(), &'static str> {
-        let own = matches!(self.program.buffers[place.buffer].role, Role::Own(_));
+        let own = match &self.program.buffers[place.buffer].role {
+            Role::Own(owning) if owning.by.map(|(by, _)| by) != self.by => {
+                return Err("what is somebody else's");
+            }
+            role => matches!(role, Role::Own(_)),
+        };
         if own != matches!(place.index, Index::Own(_)) {
             return Err("a load of what is not its own");
         }
@@ -195,6 +308,15 @@ impl<'a> Walk<'a> {
     fn expr(&mut self, e: &Expr) -> Result<(), &'static str> {
         if e.scalar() == Scalar::F32 && e.bits() > MOST_BITS {
             return Err("a float that may be rounded");
+        }
+        let strange = match e {
+            Expr::Id(id) => *id != Id::Invocation,
+            Expr::Var(v, _) => !self.known.contains(v),
+            Expr::Call(..) => true,
+            _ => false,
+        };
+        if self.by.is_some() && strange {
+            return Err("a number is not all that it depends on");
         }
         match e {
             Expr::Lit(..) | Expr::Id(_) | Expr::Param(_) | Expr::Var(..) | Expr::Length(_) => {

@@ -80,39 +80,53 @@ fn analyse(entry: &Entry) {
     assert_eq!(found.len(), entry.storage.len());
 }
 
-/// How each binding is found.
-type Hows = fn(usize) -> How;
+/// Every way of finding a binding, where there are three windows.
+const HOWS: [How; 5] = [
+    How::Paged,
+    How::PagedIn { window: 1 },
+    How::Far,
+    How::Whole { window: 0 },
+    How::Slid { window: 2 },
+];
 
-/// Every way of rewriting. Whether a variant can be had is the rewriter's to say; what it makes has to be valid.
+/// Every way of rewriting: each mode with all bindings alike, then with neighbours unlike. Whether a variant can be had is
+/// the rewriter's to say; what it makes has to be valid.
 fn rewrite(entry: &Entry) {
-    let ways: [(Mode, u32, Hows); 5] = [
-        (Mode::Run, 2, |_| How::Slid { window: 1 }),
-        (Mode::Run, 1, |_| How::Whole { window: 0 }),
-        (Mode::Run, 2, |_| How::Paged),
-        (Mode::Run, 1, |i| match i % 2 {
-            0 => How::Paged,
-            _ => How::Slid { window: 0 },
-        }),
-        (Mode::Probe, 2, |_| How::Paged),
-    ];
-    for (mode, windows, how) in ways {
-        let variant = Variant {
-            mode,
-            page_shift: 16,
-            windows,
-            bindings: (0..entry.storage.len()).map(how).collect(),
-        };
-        match entry.rewrite(&variant) {
-            Ok(rewritten) => {
-                let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
-                if let Err(error) = validator.validate(&rewritten.module) {
-                    panic!("`{}`, {variant:?}: {error:?}", entry.name);
-                }
-            }
-            Err(error @ (ShaderError::Internal(_) | ShaderError::Variant(_))) => {
-                panic!("`{}`, {variant:?}: {error}", entry.name)
-            }
-            Err(_) => {}
+    for (mode, hows) in [
+        (Mode::Run, &HOWS[..]),
+        (Mode::Checked, &HOWS[..4]),
+        (Mode::Probe, &HOWS[..3]),
+    ] {
+        for how in hows {
+            attempt(entry, mode, 3, |_| *how);
         }
+        attempt(entry, mode, 3, |i| hows[i % hows.len()]);
+        // One window: there is nothing to choose.
+        attempt(entry, mode, 1, |i| match (mode, i % 2) {
+            (Mode::Run, 1) => How::Slid { window: 0 },
+            (Mode::Checked, 1) => How::Whole { window: 0 },
+            _ => How::Paged,
+        });
+    }
+}
+
+fn attempt(entry: &Entry, mode: Mode, windows: u32, how: impl Fn(usize) -> How) {
+    let variant = Variant {
+        mode,
+        page_shift: if windows == 1 { 12 } else { 16 },
+        windows,
+        bindings: (0..entry.storage.len()).map(how).collect(),
+    };
+    match entry.rewrite(&variant) {
+        Ok(rewritten) => {
+            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+            if let Err(error) = validator.validate(&rewritten.module) {
+                panic!("`{}`, {variant:?}: {error:?}", entry.name);
+            }
+        }
+        Err(error @ (ShaderError::Internal(_) | ShaderError::Variant(_))) => {
+            panic!("`{}`, {variant:?}: {error}", entry.name)
+        }
+        Err(_) => {}
     }
 }

@@ -18,7 +18,7 @@ impl Generator {
             if (at as u32) < data {
                 self.data_buffer(bytes);
             } else {
-                self.own_buffer(bytes);
+                self.own_buffer(bytes, None);
             }
         }
         if self.chance.percent(35) {
@@ -46,7 +46,7 @@ impl Generator {
         }
     }
 
-    fn add(&mut self, role: Role, element: Ty, shape: Shape, count: u32) -> usize {
+    pub(super) fn add(&mut self, role: Role, element: Ty, shape: Shape, count: u32) -> usize {
         let data = matches!(role, Role::Data(_) | Role::Permutation);
         let ample = |chance: &mut super::Chance| match chance.word(3) {
             0 => 0,
@@ -100,26 +100,33 @@ impl Generator {
         }
     }
 
-    fn own_buffer(&mut self, bytes: u64) {
-        let invocations = self.program.invocations();
+    /// Elements for invocations, or for the numbers below a bound that a buffer hands out.
+    pub(super) fn own_buffer(&mut self, bytes: u64, by: Option<(usize, u32)>) -> usize {
+        let owners = by.map_or_else(|| self.program.invocations(), |(_, many)| many);
         let element = self.element(2);
         let (slots, shape) = (self.chance.pick(&[1, 1, 2, 3]), self.shape());
-        let permutations = self.buffers_where(|r| matches!(r, Role::Permutation));
-        let power = invocations.next_power_of_two();
+        // Chains need somewhere to go.
+        let slots = match self.late && self.chance.percent(50) {
+            true => self.chance.pick(&[2, 4, 8]),
+            false => slots,
+        };
+        let mut permutations = self.buffers_where(|r| matches!(r, Role::Permutation));
+        permutations.retain(|at| self.program.buffers[*at].count >= owners);
+        let power = owners.next_power_of_two();
         let order = match self.chance.word(10) {
             0..=3 => Order::Strided,
             4 => Order::Blocked,
             5 => Order::Reversed,
             6 => Order::Flipped(self.chance.word(power)),
             7 => Order::Odd(2 * self.chance.word(1000) + 1, power - 1),
-            8 => Order::Lanes,
+            8 if by.is_none() => Order::Lanes,
             _ if permutations.is_empty() => Order::Strided,
             _ => Order::Through(self.chance.pick(&permutations)),
         };
         let numbers = match &order {
             Order::Flipped(_) | Order::Odd(..) => power,
             Order::Through(permutation) => self.program.buffers[*permutation].count,
-            _ => invocations,
+            _ => owners,
         };
         let least = numbers * slots;
         let words = (bytes / u64::from(element.stride())).min(1 << 24) as u32;
@@ -143,12 +150,13 @@ impl Generator {
             }
         }
         let owning = Owning {
+            by,
             slots,
             gap,
             bias,
             order,
         };
-        self.add(Role::Own(owning), element, shape, count);
+        self.add(Role::Own(owning), element, shape, count)
     }
 
     fn atomics(&mut self, bytes: u64) {

@@ -1,6 +1,6 @@
 //! Random expressions: addresses above all.
 
-use super::super::program::{Bin, Expr, Id, Index, Place, Role, Shape, Step, Un};
+use super::super::program::{Bin, Expr, Id, Index, Place, Shape, Step, Un};
 use super::super::sound::MOST_BITS;
 use super::super::types::{Scalar, Ty};
 use super::Generator;
@@ -50,6 +50,9 @@ impl Generator {
     }
 
     fn id(&mut self) -> Expr {
+        if self.by.is_some() {
+            return Expr::Id(Id::Invocation);
+        }
         Expr::Id(self.chance.weighted(&[
             (6, Id::Invocation),
             (2, Id::Lane),
@@ -116,7 +119,10 @@ impl Generator {
                     self.cast(scalar, e)
                 }
             }
-            3 if scalar == Scalar::U32 && !self.functions.iter().all(|effects| *effects) => {
+            3 if scalar == Scalar::U32
+                && self.by.is_none()
+                && !self.functions.iter().all(|effects| *effects) =>
+            {
                 self.call(depth, false).expect("one without effects")
             }
             n => {
@@ -234,7 +240,7 @@ impl Generator {
 
     /// Anything loaded: a scalar of data, or of the invocation's own, or a vector folded.
     fn load(&mut self, depth: u32) -> Expr {
-        let own = self.buffers_where(|r| matches!(r, Role::Own(_)));
+        let own = self.own();
         let (place, ty) = if self.chance.percent(20) && !own.is_empty() {
             let buffer = self.chance.pick(&own);
             self.own_place(buffer, depth)
@@ -312,7 +318,7 @@ impl Generator {
         let e = match self.chance.word(20) {
             0..=3 => i,
             4..=6 => bin(Bin::Add, bin(Bin::Mul, i, Expr::word(spread)), small),
-            7 => {
+            7 if self.by.is_none() => {
                 let group = bin(Bin::Mul, Expr::Id(Id::Group), Expr::word(spread));
                 bin(Bin::Add, group, Expr::Id(Id::Lane))
             }

@@ -2,6 +2,7 @@
 
 mod buffers;
 mod expression;
+mod late;
 mod statement;
 
 use super::chance::Chance;
@@ -38,6 +39,14 @@ struct Generator {
     effects: bool,
     /// Whether each function may store.
     functions: Vec<bool>,
+    /// Whether the kernel is to be a short one.
+    small: bool,
+    /// Whether what it touches may depend on what it writes.
+    late: bool,
+    /// Bytes for what is bound late.
+    late_bytes: u64,
+    /// In whose name: of a number that this buffer hands out.
+    by: Option<usize>,
 }
 
 /// A program whose bindings are of about so many bytes, together.
@@ -92,12 +101,26 @@ pub fn generate(seed: u64, bytes: u64) -> Program {
         inside: false,
         effects: false,
         functions: Vec::new(),
+        small: false,
+        late: false,
+        late_bytes: bytes / 3,
+        by: None,
     };
-    generator.buffers(bytes);
-    for _ in 0..generator.chance.word(3) {
+    generator.late = generator.chance.percent(40);
+    let kept = match generator.late {
+        true => generator.late_bytes,
+        false => 0,
+    };
+    generator.buffers(bytes - kept);
+    // Nearly all the time goes into compiling: many small kernels tell more than few large ones.
+    generator.small = generator.chance.percent(75);
+    for _ in 0..generator.chance.word(if generator.small { 2 } else { 3 }) {
         generator.function();
     }
-    generator.fuel = generator.chance.within(6, 22);
+    generator.fuel = match generator.small {
+        true => generator.chance.within(2, 7),
+        false => generator.chance.within(6, 22),
+    };
     generator.body();
     generator.program
 }
@@ -118,7 +141,7 @@ impl Generator {
     fn function(&mut self) {
         self.inside = true;
         self.effects = self.chance.percent(40);
-        self.fuel = self.chance.within(2, 6);
+        self.fuel = self.chance.within(2, if self.small { 3 } else { 6 });
         // It may be called in a loop.
         self.rounds = 12;
         let parameters = (0..self.chance.within(0, 2))
@@ -142,22 +165,45 @@ impl Generator {
     fn body(&mut self) {
         self.effects = true;
         let mut body = Vec::new();
-        if self.chance.percent(35) {
-            body = self.together(2);
+        // Where many barriers meet checks a software driver compiles for minutes.
+        let together = match (self.small, self.late) {
+            (false, false) => 35,
+            (false, true) => 8,
+            (true, _) => 20,
+        };
+        if self.chance.percent(together) {
+            body = self.together(if self.small { 1 } else { 2 });
         }
         if self.chance.percent(50) {
             let guard = self.guard();
             body.push(Stmt::ReturnIf(guard));
         }
-        body.extend(self.block(3));
+        body.extend(self.block(if self.small { 2 } else { 3 }));
+        if self.late {
+            body.extend(self.late());
+            body.extend(self.block(1));
+        }
         // Something has to come out.
         for buffer in 0..self.program.buffers.len() {
-            if matches!(self.program.buffers[buffer].role, Role::Own(_)) {
+            if self.is_own(buffer) {
                 let stored = self.store_to(buffer);
                 body.push(stored);
             }
         }
         self.program.body = body;
+    }
+
+    /// Whether a buffer's elements belong to whoever does what is generated now.
+    fn is_own(&self, buffer: usize) -> bool {
+        match &self.program.buffers[buffer].role {
+            Role::Own(owning) => owning.by.map(|(by, _)| by) == self.by,
+            _ => false,
+        }
+    }
+
+    fn own(&self) -> Vec<usize> {
+        let all = 0..self.program.buffers.len();
+        all.filter(|at| self.is_own(*at)).collect()
     }
 
     fn buffers_where(&self, is: impl Fn(&Role) -> bool) -> Vec<usize> {

@@ -25,6 +25,10 @@ impl Generator {
     }
 
     fn stmt(&mut self, depth: u32) -> Option<Stmt> {
+        if self.late && self.effects && !self.inside && self.by.is_none() && self.chance.percent(12)
+        {
+            return self.one_late();
+        }
         Some(match self.chance.word(30) {
             0..=3 => {
                 let scalar = self.some_scalar();
@@ -42,22 +46,22 @@ impl Generator {
                 Stmt::Assign(v.id, v.scalar, self.expr(v.scalar, 3))
             }
             8..=13 if self.effects => {
-                let own = self.buffers_where(|r| matches!(r, Role::Own(_)));
-                let buffer = self.chance.pick(&own);
+                let own = self.own();
+                let buffer = (!own.is_empty()).then(|| self.chance.pick(&own))?;
                 self.store_to(buffer)
             }
             14 if self.effects => self.copy()?,
             15 | 16 if self.effects => self.atomic()?,
-            17 if self.effects && !self.inside => {
+            17 if self.effects && !self.inside && self.by.is_none() => {
                 let bits = self.buffers_where(|r| matches!(r, Role::Bits));
                 let buffer = (!bits.is_empty()).then(|| self.chance.pick(&bits))?;
                 Stmt::Bit(self.variable(Scalar::Bool, false, false), buffer)
             }
-            18 if self.effects && self.rounds == 1 => {
+            18 if self.effects && self.rounds == 1 && self.by.is_none() => {
                 let logs = self.buffers_where(|r| matches!(r, Role::Log { .. }));
                 Stmt::Append((!logs.is_empty()).then(|| self.chance.pick(&logs))?)
             }
-            19 if self.effects => match self.call(2, true)? {
+            19 if self.effects && self.by.is_none() => match self.call(2, true)? {
                 Expr::Call(function, arguments) => Stmt::Do(function, arguments),
                 _ => return None,
             },
@@ -88,7 +92,7 @@ impl Generator {
                     Stmt::ContinueIf(c)
                 }
             }
-            29 => Stmt::ReturnIf(match self.chance.percent(50) {
+            29 if self.by.is_none() => Stmt::ReturnIf(match self.chance.percent(50) {
                 true => self.guard(),
                 false => self.expr(Scalar::Bool, 2),
             }),
@@ -177,8 +181,8 @@ impl Generator {
 
     /// A whole element into one of the invocation's own.
     fn copy(&mut self) -> Option<Stmt> {
-        let own = self.buffers_where(|r| matches!(r, Role::Own(_)));
-        let buffer = self.chance.pick(&own);
+        let own = self.own();
+        let buffer = (!own.is_empty()).then(|| self.chance.pick(&own))?;
         let ty = self.program.buffers[buffer].element.clone();
         let slot = |this: &mut Self| Index::Own(Box::new(Expr::word(this.chance.word(4))));
         let to = slot(self);
@@ -215,7 +219,7 @@ impl Generator {
     pub(super) fn together(&mut self, depth: u32) -> Vec<Stmt> {
         let seen = self.scope.len();
         let mut out = Vec::new();
-        for _ in 0..self.chance.within(1, 4) {
+        for _ in 0..self.chance.within(1, if self.small { 2 } else { 4 }) {
             let stmt = match self.chance.word(8) {
                 0 | 1 => {
                     let (value, from) = (self.expr(Scalar::U32, 2), self.expr(Scalar::U32, 1));
@@ -249,7 +253,7 @@ impl Generator {
                 }
                 // Nothing that leaves early: barriers may follow.
                 _ => {
-                    let own = self.buffers_where(|r| matches!(r, Role::Own(_)));
+                    let own = self.own();
                     let buffer = self.chance.pick(&own);
                     self.store_to(buffer)
                 }

@@ -11,7 +11,7 @@ impl Printer<'_> {
         let Role::Own(owning) = &program.buffers[buffer].role else {
             return "i".to_owned();
         };
-        let (slots, all) = (owning.slots, program.invocations());
+        let (slots, all) = (owning.slots, program.owners(owning));
         let slot = match slot {
             _ if slots == 1 => String::new(),
             Expr::Lit(_, v) if v % slots == 0 => String::new(),
@@ -271,17 +271,29 @@ impl Printer<'_> {
         let Role::Log { counter, word } = self.program.buffers[log].role else {
             return String::new();
         };
+        self.put(counter, log, &format!("{word}u"))
+    }
+
+    pub(super) fn toss(&mut self, bag: usize, value: &Expr) -> String {
+        let Role::Bag { counter } = self.program.buffers[bag].role else {
+            return String::new();
+        };
+        let value = self.expr(value);
+        self.put(counter, bag, &value)
+    }
+
+    /// Puts a word where a counter says.
+    fn put(&mut self, counter: usize, log: usize, value: &str) -> String {
         let place = self.update(counter, "0u", "atomicAdd", "1u");
         let path = name(log) + "[@0]";
         let indices = [("q".to_owned(), self.length(log))];
         let store = match self.form {
-            Form::Bare => format!("{} = {word}u", Self::bare(&path, &indices)),
+            Form::Bare => format!("{} = v", Self::bare(&path, &indices)),
             Form::Checked => {
-                let value = format!("{word}u");
                 let act = |at: &str| format!("{at} = v;");
-                self.checked(&path, &indices, Some((&value, "u32")), "", act)
+                self.checked(&path, &indices, Some(("v", "u32")), "", act)
             }
         };
-        format!("{{ let q = {place}; {store}; }}")
+        format!("{{ let v = {value}; let q = {place}; {store}; }}")
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 mod access;
 mod expression;
 
-use super::program::{Buffer, Function, Program, Role, Shape, Stmt, Style};
+use super::program::{Buffer, Expr, Function, PATIENCE, Program, Role, Shape, Stmt, Style};
 use super::types::{Scalar, Ty};
 use expression::fold_name;
 
@@ -182,7 +182,7 @@ impl Printer<'_> {
 
     fn element(&mut self, buffer: &Buffer) -> String {
         match (&buffer.role, &buffer.element) {
-            (Role::Atomic(_) | Role::Bits | Role::Counter, Ty::Scalar(s)) => {
+            (Role::Atomic(_) | Role::Bits | Role::Counter | Role::Claims, Ty::Scalar(s)) => {
                 format!("atomic<{}>", s.name())
             }
             (_, ty) => ty.name(&mut self.types),
@@ -234,6 +234,34 @@ impl Printer<'_> {
                 format!("let v{v} = ({old} & (1u << (i & 31u))) != 0u;")
             }
             Stmt::Append(log) => self.append(*log),
+            Stmt::Toss(bag, e) => self.toss(*bag, e),
+            Stmt::Ticket(counter, body) => {
+                // Whatever is said of `i` is said of the number.
+                let number = self.update(*counter, "0u", "atomicAdd", "1u");
+                let head = format!("{{\n{pad}    let i = {number};\n{pad}   ");
+                return self.nested(&head, body, &format!("\n{pad}}}"), depth, out);
+            }
+            Stmt::Claim {
+                claims,
+                index,
+                choice,
+                body,
+            } => {
+                let index = format!("({}) % {}", self.expr(index), self.length(*claims));
+                let operation = ["atomicExchange", "atomicMax", "atomicOr"][*choice as usize % 3];
+                let old = self.update(*claims, "c", operation, "1u");
+                let head = format!("{{\n{pad}    let c = {index};\n{pad}    if {old} == 0u");
+                let (head, tail) = (format!("{head} {{ let i = c;"), format!(" }}\n{pad}}}"));
+                return self.nested(&head, body, &tail, depth, out);
+            }
+            Stmt::Until(v, place) => {
+                let seen = self.load(place, &Ty::WORD);
+                let store = self.store(place, Style::Plain, &Expr::word(1));
+                format!(
+                    "var v{v} = 0u;\n{pad}loop {{\n{pad}    if {seen} != 0u {{ break; }}\n{pad}    {store}\n{pad}    \
+                     continuing {{ v{v} += 1u; break if v{v} >= {PATIENCE}u; }}\n{pad}}}"
+                )
+            }
             Stmt::If(c, then, other) => {
                 let condition = format!("if {}", self.expr(c));
                 self.nested(&condition, then, "", depth, out);
