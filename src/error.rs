@@ -3,6 +3,8 @@
 use gmem_hal::{DeviceError, HostError, PageSizeError, Va, counted};
 use gmem_runtime::{AddressError, AllocError, LaunchError, MoveError};
 
+use crate::pointers::SegmentationFault;
+
 /// Any error of gmem. Nothing is lost when one is returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -172,6 +174,25 @@ pub enum Error {
         /// Invocations of one.
         workgroup: [u32; 3],
     },
+    /// A kernel that follows pointers was launched without a word on where they may lead.
+    #[error(
+        "kernel `{kernel}` follows pointers, and its launch may reach nothing: name the memory that they lead to with `reach(&vector)`, or `reach(&mut vector)` where the kernel writes it"
+    )]
+    NoReach {
+        /// The entry point.
+        kernel: String,
+    },
+    /// A launch of a kernel without pointers was told what they may reach.
+    #[error(
+        "kernel `{kernel}` follows no pointers: it reaches what is bound to it, so leave `reach` out"
+    )]
+    NoPointers {
+        /// The entry point.
+        kernel: String,
+    },
+    /// A pointer led to no memory that the launch may reach. The launch is over; the wild accesses had no effect.
+    #[error(transparent)]
+    SegmentationFault(Box<SegmentationFault>),
     /// A range that is not inside an allocation.
     #[error("bytes {start}..{end} from {va} on are outside its region of {}", counted(*len, "byte"))]
     BeyondRegion {

@@ -67,6 +67,8 @@ pub struct Kernel {
     pub(crate) storage: Arc<[StorageInfo]>,
     pub(crate) uniforms: Arc<[UniformInfo]>,
     pub(crate) resources: Arc<[ResourceInfo]>,
+    /// The binding numbers of what it follows pointers with, in binding order, which is behind all others.
+    pub(crate) hidden: Arc<[u32]>,
     workgroup_size: [u32; 3],
     /// Whether it asks for ids of invocations over the whole grid.
     global_ids: bool,
@@ -87,9 +89,14 @@ impl Kernel {
         };
         let kernel = WgpuKernel::new(gpu, source, entry, overrides)?;
         let entry = kernel.entry();
+        let hidden = (entry.storage.iter())
+            .filter(|b| b.is_hidden())
+            .map(|b| b.binding)
+            .collect();
         let storage = entry
             .storage
             .iter()
+            .filter(|b| !b.is_hidden())
             .map(|b| StorageInfo {
                 name: b.name.clone(),
                 slot: (b.group, b.binding),
@@ -131,6 +138,7 @@ impl Kernel {
             storage,
             uniforms,
             resources,
+            hidden,
             workgroup_size,
             global_ids,
         })
@@ -162,6 +170,7 @@ impl Kernel {
             storage,
             uniforms: Arc::new([]),
             resources: Arc::new([]),
+            hidden: Arc::new([]),
             workgroup_size: [1; 3],
             global_ids: true,
         }
@@ -189,6 +198,12 @@ impl Kernel {
     #[must_use]
     pub fn resources(&self) -> &[ResourceInfo] {
         &self.resources
+    }
+
+    /// Whether it follows 64-bit pointers: then a launch says what they may [reach](Launch::reach).
+    #[must_use]
+    pub fn follows_pointers(&self) -> bool {
+        !self.hidden.is_empty()
     }
 
     /// Invocations in a workgroup, by dimension. Of a device's own kernel: one.

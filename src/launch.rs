@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytemuck::Pod;
-use gmem_hal::ByteRange;
+use gmem_hal::{ByteRange, Reached};
 use gmem_runtime::{LaunchHandle, LaunchReport};
 use gmem_wgpu::{Resource, ScalarLeaf, WgpuKernel, wgpu};
 
+use crate::pointers::Pointed;
 use crate::space::Inner;
 use crate::{Error, Kernel, ResourceInfo, StorageInfo, Vector};
 
@@ -96,10 +97,10 @@ impl Element {
 
 /// Memory to be bound: from `&Vector`, `&mut Vector`, or a part of one.
 pub struct Binding<'a> {
-    inner: Option<Arc<Inner>>,
-    range: Result<ByteRange, Error>,
+    pub(crate) inner: Option<Arc<Inner>>,
+    pub(crate) range: Result<ByteRange, Error>,
     element: Element,
-    writable: bool,
+    pub(crate) writable: bool,
     lent: PhantomData<&'a ()>,
 }
 
@@ -142,9 +143,10 @@ impl<T: Pod> Vector<T> {
 /// A launch being put together. The first mistake is kept and returned by `run` or `submit`.
 #[must_use = "nothing runs before `run` or `submit`"]
 pub struct Launch<'a> {
-    kernel: &'a Kernel,
+    pub(crate) kernel: &'a Kernel,
     grid: [u32; 3],
     bound: Vec<Option<ByteRange>>,
+    pub(crate) reach: Vec<Reached>,
     values: Vec<Option<Vec<u8>>>,
     extra_values: Vec<Vec<u8>>,
     resources: Vec<Option<Resource>>,
@@ -158,6 +160,7 @@ impl<'a> Launch<'a> {
             kernel,
             grid: grid.map(|side| u32::try_from(side).unwrap_or(u32::MAX)),
             bound: vec![None; kernel.storage.len()],
+            reach: Vec::new(),
             values: vec![None; kernel.uniforms.len()],
             extra_values: Vec::new(),
             resources: vec![None; kernel.resources.len()],
@@ -167,7 +170,7 @@ impl<'a> Launch<'a> {
         launch.kept(within_ids(kernel, grid))
     }
 
-    fn kept(mut self, result: Result<(), Error>) -> Self {
+    pub(crate) fn kept(mut self, result: Result<(), Error>) -> Self {
         if let Err(e) = result
             && self.mistake.is_none()
         {
@@ -384,6 +387,12 @@ impl<'a> Launch<'a> {
                 name: info.name.clone(),
             })?);
         }
+        let pointed = Pointed::of(kernel, self.reach)?;
+        for &binding in &*kernel.hidden {
+            if let Some(pointed) = &pointed {
+                bound.push(pointed.bound(binding)?);
+            }
+        }
         let mut values = Vec::with_capacity(self.values.len());
         for (value, info) in self.values.into_iter().zip(&*kernel.uniforms) {
             values.push(value.ok_or_else(|| Error::NoValue {
@@ -407,10 +416,14 @@ impl<'a> Launch<'a> {
             bound,
             values,
             grid: self.grid,
+            reach: pointed
+                .as_ref()
+                .map_or_else(Vec::new, |p| p.reach().to_vec()),
         };
         let handle = kernel.inner.space.launch(kernel.node, launch)?;
         Ok(Running {
             handle,
+            pointed,
             _inner: Arc::clone(&kernel.inner),
             lent: PhantomData,
         })
@@ -426,10 +439,11 @@ impl<'a> Launch<'a> {
 }
 
 /// A launch under way; a future of its report. It borrows what the launch uses. Dropping it does not stop the launch:
-/// whoever looks at the memory next waits for it.
+/// whoever looks at the memory next waits for it. (Of a kernel that follows pointers it waits for the launch itself.)
 #[must_use = "an error is lost if nobody waits"]
 pub struct Running<'a> {
     handle: LaunchHandle,
+    pointed: Option<Pointed>,
     _inner: Arc<Inner>,
     lent: PhantomData<&'a mut ()>,
 }
@@ -440,7 +454,12 @@ impl Running<'_> {
     /// # Errors
     /// What went wrong.
     pub fn wait(self) -> Result<LaunchReport, Error> {
-        Ok(self.handle.wait()?)
+        let Self {
+            handle, pointed, ..
+        } = self;
+        let report = handle.wait()?;
+        pointed.map_or(Ok(()), |pointed| pointed.check())?;
+        Ok(report)
     }
 }
 
@@ -448,7 +467,14 @@ impl Future for Running<'_> {
     type Output = Result<LaunchReport, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.handle).poll(cx).map(|r| Ok(r?))
+        let done = Pin::new(&mut self.handle).poll(cx);
+        done.map(|report| {
+            let report = report?;
+            self.pointed
+                .take()
+                .map_or(Ok(()), |pointed| pointed.check())?;
+            Ok(report)
+        })
     }
 }
 

@@ -2,10 +2,12 @@
 //! CPU and, by the same addresses, by devices.
 #![allow(unsafe_code)]
 
-use gmem_hal::{Access, ByteRange, Cause, Va};
+use std::sync::Arc;
+
+use gmem_hal::{Access, ByteRange, Cause, Reached, Va};
 use gmem_runtime::AddressError;
 
-use crate::{Error, Gmem, view};
+use crate::{Error, Gmem, Launch, view};
 
 impl Gmem {
     /// Memory for `bytes` bytes, aligned to 16; its content is unspecified. Null when there is no room or `bytes` is 0.
@@ -151,5 +153,38 @@ impl Gmem {
             });
         }
         Ok(ByteRange::new(offset, bytes as u64))
+    }
+}
+
+impl Launch<'_> {
+    /// Says that the kernel's pointers may lead to `bytes` bytes at a raw pointer of the space, to be read and written.
+    ///
+    /// # Safety
+    /// As [`Launch::bind_raw`].
+    pub unsafe fn reach_raw(mut self, p: *const u8, bytes: usize) -> Self {
+        let gm = Gmem {
+            inner: Arc::clone(&self.kernel.inner),
+        };
+        let result = gm.raw_range(p, bytes).map(|bytes| {
+            self.reach.push(Reached {
+                bytes,
+                writable: true,
+            });
+        });
+        self.kept(result)
+    }
+
+    /// Says that the kernel's pointers may lead to everything that is allocated in the space now, by whomever.
+    ///
+    /// # Safety
+    /// As [`Launch::bind_raw`], for every byte of the space that the kernel really reaches; nothing of it is freed until the
+    /// launch is over.
+    pub unsafe fn reach_all(mut self) -> Self {
+        let regions = self.kernel.inner.space.all_regions();
+        self.reach.extend(regions.iter().map(|region| Reached {
+            bytes: ByteRange::new(region.range().offset, region.bytes()),
+            writable: true,
+        }));
+        self
     }
 }

@@ -123,6 +123,7 @@ fn story(call: Call, arm: impl Fn(&SimDevice)) -> (u64, u64) {
                 bound: [out, y, x].map(|r| r.range()).to_vec(),
                 values: Vec::new(),
                 grid: [4, 1, 1],
+                reach: Vec::new(),
             };
             rig.space.launch(rig.devices[1].0, launch)?.wait()
         });

@@ -23,6 +23,7 @@ fn users_errors_are_told_and_change_nothing() {
         bound,
         values: vec![whole_pages(0).to_value()],
         grid,
+        reach: Vec::new(),
     };
     let start = |launch| rig.space.launch(node, launch).map(|_| ());
     let empty = start(launch(vec![x.range(), y.range()], [2, 0, 1]));
@@ -290,6 +291,7 @@ fn a_walk_that_fits_exactly_runs_however_its_pages_are_found() {
             bound: vec![next.range(), out.range()],
             values: vec![],
             grid: [1; 3],
+            reach: Vec::new(),
         };
         rig.space
             .launch(rig.devices[0].0, launch)

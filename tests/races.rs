@@ -234,6 +234,7 @@ fn two_threads_and_a_simulated_kernel(mechanism_: HostMechanism) {
             bound: vec![shared.range(), ByteRange::new(torn.range().offset, 8)],
             values: vec![per_group.to_le_bytes().to_vec()],
             grid: [(words.count as u32).div_ceil(per_group), 1, 1],
+            reach: Vec::new(),
         };
         let node = devices[n as usize % 2].0;
         space.launch(node, launch).unwrap().wait().unwrap();
@@ -317,6 +318,7 @@ fn an_index_that_changes_under_a_kernel(mechanism_: HostMechanism) {
                 bound: vec![index.range(), data.range(), out.range()],
                 values: vec![],
                 grid: [groups as u32, 1, 1],
+                reach: Vec::new(),
             };
             space.launch(devices[0].0, launch)?.wait()?;
             for group in 0..groups {

@@ -110,6 +110,7 @@ impl Run {
             bound: bound.collect(),
             values: vec![shape.to_value()],
             grid: [rng.within(1, 30) as u32, 1, 1],
+            reach: Vec::new(),
         };
         match self.space.launch(device, launch).unwrap().wait() {
             // A workgroup that is wider than the device says so before it has changed anything.
@@ -310,6 +311,7 @@ fn a_cpu_that_waits_for_a_pass_is_heard_waiting() {
         bound: vec![region.range()],
         values: Vec::new(),
         grid: [1, 1, 1],
+        reach: Vec::new(),
     };
     let running = space.launch(node, launch).unwrap();
     while !started.load(Ordering::Acquire) {

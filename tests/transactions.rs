@@ -28,6 +28,7 @@ fn run(
         bound: bound.iter().map(|r| r.range()).collect(),
         values: Vec::new(),
         grid: [groups, 1, 1],
+        reach: Vec::new(),
     };
     rig.space.launch(rig.devices[0].0, launch)?.wait()
 }
@@ -365,6 +366,7 @@ fn two_devices_and_the_cpu_take_turns_at_one_region() {
             bound: [&data, &used, &found].iter().map(|r| r.range()).collect(),
             values: Vec::new(),
             grid: [groups, 1, 1],
+            reach: Vec::new(),
         };
         rig.space.launch(rig.devices[device].0, launch).unwrap()
     };

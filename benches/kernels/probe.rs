@@ -126,6 +126,7 @@ impl Bed {
                 bound,
                 values: Vec::new(),
                 grid: [N / LANES, 1, 1],
+                reach: Vec::new(),
             },
         }
     }

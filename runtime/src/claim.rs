@@ -44,6 +44,15 @@ impl Needs {
         }
     }
 
+    /// Adds what another set has for this access of some pages. The other set is normalized.
+    pub(crate) fn add_common(&mut self, other: &Self, pages: &Range<u64>, access: Access) {
+        let part = other.inside(pages);
+        match access {
+            Access::Read => self.reads.extend(part.reads),
+            Access::Write => self.writes.extend(part.writes),
+        }
+    }
+
     pub(crate) fn extend(&mut self, other: &Self) {
         self.reads.extend(other.reads.iter().cloned());
         self.writes.extend(other.writes.iter().cloned());

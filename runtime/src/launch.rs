@@ -13,7 +13,6 @@
 //!                                               many as fit               page, and try again
 //! ```
 
-use std::ops::Range;
 use std::time::Instant;
 
 use gmem_hal::trace::What;
@@ -28,6 +27,7 @@ use crate::counters::{Counters, add};
 use crate::error::{LaunchError, MoveError};
 use crate::probe::Prober;
 use crate::space::Shared;
+use crate::span::Span;
 use crate::transaction::Transaction;
 
 /// What a launch did.
@@ -60,7 +60,7 @@ pub(crate) struct Run<'a> {
     pub(crate) launch: &'a Launch,
     pub(crate) report: LaunchReport,
     /// The pages of each binding.
-    pub(crate) spans: Vec<Range<u64>>,
+    pub(crate) spans: Vec<Span>,
 }
 
 /// Runs a launch to its end.
@@ -76,11 +76,7 @@ pub(crate) fn execute(
     }
     // Even a kernel that touches nothing, or is probed before anything is resident, binds a window.
     context.grow_for(space, 1)?;
-    let spans = launch
-        .bound
-        .iter()
-        .map(|b| space.geometry.pages_of(*b))
-        .collect();
+    let spans = Span::all(launch, &space.geometry);
     let mut run = Run {
         space,
         context,
@@ -138,10 +134,7 @@ impl Run<'_> {
         let footprints = self.launch.kernel.footprint(self.launch, &workgroups);
         let capacity = self.capacity();
         // A binding with an open footprint that is small beside the device is simply kept whole.
-        let small = |b: usize| {
-            let pages = self.spans[b].end - self.spans[b].start;
-            pages * 8 <= capacity
-        };
+        let small = |b: usize| self.spans[b].count() * 8 <= capacity;
         let known = self.known(&footprints, small);
         let halves = workgroups.halves();
         if known.open.is_empty() {
@@ -200,7 +193,7 @@ impl Run<'_> {
         let mut all = Needs::default();
         self.spans
             .iter()
-            .for_each(|s| all.add(s.clone(), Access::Read));
+            .for_each(|s| s.add_all(Access::Read, &mut all));
         all.normalize();
         let page = self.space.geometry.page.bytes();
         (
@@ -217,9 +210,8 @@ impl Run<'_> {
                 (&touched.writes, Access::Write),
             ] {
                 for run in pages.chunk_by(|a, b| a + 1 == *b) {
-                    let start = span.start + u64::from(run[0]);
-                    let end = (start + run.len() as u64).min(span.end);
-                    to.add(start.min(end)..end, access);
+                    let start = span.pages.start + u64::from(run[0]);
+                    span.add(start..start + run.len() as u64, access, to);
                 }
             }
         }
@@ -270,12 +262,13 @@ impl Run<'_> {
                         for r in ranges {
                             let bytes =
                                 ByteRange::new(self.launch.bound[b].offset + r.offset, r.len);
-                            known.needs.add(self.space.geometry.pages_of(bytes), access);
+                            let pages = self.space.geometry.pages_of(bytes);
+                            self.spans[b].add(pages, access, &mut known.needs);
                         }
                     }
                     Footprint::Unknown if !used => {}
                     Footprint::Unknown if whole(b) => {
-                        known.needs.add(self.spans[b].clone(), access)
+                        self.spans[b].add_all(access, &mut known.needs);
                     }
                     Footprint::Unknown => {
                         if known.open.last() != Some(&b) {
@@ -362,9 +355,13 @@ impl Run<'_> {
     /// Slid when what the pass needs of a binding lies in one run of frames, else paged.
     pub(crate) fn translation(&self, b: usize, needs: &Needs) -> Translation {
         let span = &self.spans[b];
-        let Some(pages) = needs.within(span) else {
+        let Some(pages) = needs.within(&span.pages) else {
             return Translation::Untouched;
         };
+        if !needs.covers(&pages, Access::Read) && self.launch.follows(b) {
+            // Of what lies between nobody knows whose it is.
+            return Translation::Paged;
+        }
         let frames = self.context.frames_of(self.space, pages.clone());
         let Some(Some(first)) = frames.first().copied() else {
             return Translation::Paged;

@@ -34,6 +34,7 @@ mod region;
 pub mod replay;
 mod shadow;
 mod space;
+mod span;
 pub mod step;
 mod sync;
 mod transaction;

@@ -221,12 +221,13 @@ impl<'r, 'a> Prober<'r, 'a> {
                 .touched
                 .iter()
                 .enumerate()
-                .filter(|(b, _)| feeds[*b] && part.stops > 1)
+                // Where pointers lead there is no ahead.
+                .filter(|(b, _)| feeds[*b] && part.stops > 1 && !self.run.launch.follows(*b))
             {
                 let span = &self.run.spans[b];
                 if let Some(&last) = touched.reads.last() {
-                    let from = span.start + u64::from(last) + 1;
-                    hinted.add(from..(from + ahead).min(span.end).max(from), Access::Read);
+                    let from = span.pages.start + u64::from(last) + 1;
+                    span.add(from..from + ahead, Access::Read, &mut hinted);
                 }
             }
             hinted.normalize();

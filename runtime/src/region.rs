@@ -252,6 +252,11 @@ impl Regions {
         self.free.insert(start, end - start);
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<Region>> {
+        let by_start = self.by_start.values();
+        by_start.map(|&id| Arc::clone(&self.regions[id])).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.regions.len()
     }

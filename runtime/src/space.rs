@@ -305,6 +305,12 @@ impl AddressSpace {
         self.shared.regions.lock().starting_at(va)
     }
 
+    /// All regions, by address.
+    #[must_use]
+    pub fn all_regions(&self) -> Vec<Arc<Region>> {
+        self.shared.regions.lock().all()
+    }
+
     /// How many regions there are.
     #[must_use]
     pub fn regions(&self) -> usize {

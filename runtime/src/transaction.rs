@@ -178,7 +178,7 @@ impl<'r, 'a> Transaction<'r, 'a> {
         let uses = run.launch.kernel.bindings();
         let capacity = run.capacity();
         let small = |b: usize| {
-            let pages = run.spans[b].end - run.spans[b].start;
+            let pages = run.spans[b].count();
             pages * 8 <= capacity && (pages <= 1 || !uses[b].writes)
         };
         run.known(&footprints, small).needs
@@ -274,7 +274,7 @@ impl<'r, 'a> Transaction<'r, 'a> {
         self.run.add_touched(&report.touched, &mut touched);
         for (span, translation) in self.run.spans.iter().zip(&translations) {
             if matches!(translation, Translation::Slid { .. }) {
-                touched.extend(&needs.inside(span));
+                touched.extend(&needs.inside(&span.pages));
             }
         }
         touched.normalize();
@@ -340,7 +340,7 @@ impl<'r, 'a> Transaction<'r, 'a> {
     /// Slid when all of the binding is claimed and lies in one run. Not when that would have much of it saved that is not
     /// stored to: what a slid binding is stored to nobody notes.
     fn translation(&self, b: usize, needs: &Needs) -> Translation {
-        let span = &self.run.spans[b];
+        let span = &self.run.spans[b].pages;
         let used = &self.run.launch.kernel.bindings()[b];
         let access = if used.writes {
             Access::Write

@@ -2,6 +2,7 @@
 //!
 //! It never touches a user mapping, so that whatever a CPU thread waits for, a pass can end.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use crossbeam_channel::{Sender, unbounded};
 use futures::channel::oneshot;
-use gmem_hal::{Access, ByteRange, Cause, Launch, NodeId};
+use gmem_hal::{Access, ByteRange, Cause, Launch, NodeId, Va};
 
 use crate::claim::{Claims, Needs};
 use crate::context::Context;
@@ -214,25 +215,30 @@ impl AddressSpace {
                 kernel: kernel.name().to_owned(),
             });
         }
-        let mut regions: Vec<(Arc<Region>, Access)> = Vec::new();
-        for (bound, used) in launch.bound.iter().zip(uses) {
-            let region = self
-                .region_of_range(*bound)
-                .map_err(|source| LaunchError::Binding {
-                    binding: used.name.clone(),
-                    source,
-                })?;
-            let access = if used.writes {
-                Access::Write
+        let mut regions: BTreeMap<Va, (Arc<Region>, Access)> = BTreeMap::new();
+        let mut used_ranges = Vec::with_capacity(launch.bound.len() + launch.reach.len());
+        let mut stores = false;
+        for (b, (bound, used)) in launch.bound.iter().zip(uses).enumerate() {
+            if launch.follows(b) {
+                stores |= used.writes;
             } else {
-                Access::Read
-            };
-            match regions.iter_mut().find(|(r, _)| r.va == region.va) {
-                Some((_, most)) => *most = access.max(*most),
-                None => regions.push((region, access)),
+                used_ranges.push((*bound, used.writes, used.name.as_str()));
             }
         }
-        let in_flight = InFlight::begin(regions)
+        let reached = launch.reach.iter();
+        used_ranges.extend(reached.map(|r| (r.bytes, r.writable && stores, "what it reaches")));
+        for (range, writes, name) in used_ranges {
+            let region = self
+                .region_of_range(range)
+                .map_err(|source| LaunchError::Binding {
+                    binding: name.to_owned(),
+                    source,
+                })?;
+            let access = if writes { Access::Write } else { Access::Read };
+            let (_, most) = regions.entry(region.va).or_insert((region, access));
+            *most = access.max(*most);
+        }
+        let in_flight = InFlight::begin(regions.into_values().collect())
             .map_err(|region| LaunchError::PinnedToHost { va: region.va })?;
         let (reply, answer) = oneshot::channel();
         self.with_worker(node, |w| {
@@ -288,7 +294,7 @@ impl AddressSpace {
 
     /// The region that holds all of a range.
     fn region_of_range(&self, range: ByteRange) -> Result<Arc<Region>, AddressError> {
-        let va = gmem_hal::Va(self.shared.geometry.base.0.wrapping_add(range.offset));
+        let va = Va(self.shared.geometry.base.0.wrapping_add(range.offset));
         let region = self.region_of(va)?;
         let inside = range
             .offset

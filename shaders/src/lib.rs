@@ -30,7 +30,7 @@ pub use analysis::{
 };
 pub use cache::Cache;
 pub use error::ShaderError;
-pub use front::{Language, Source, panics_are_errors};
+pub use front::{Language, Source, panics_are_errors, prelude};
 pub use naga;
 pub use program::{Entry, Program, Rewritten};
 pub use reflect::{Leaf, RuntimeArray, ScalarLeaf, StorageBinding, ValueBinding, ValueKind};

@@ -32,6 +32,19 @@ pub struct StorageBinding {
 }
 
 impl StorageBinding {
+    /// Whether it is hidden: one of those that the [prelude](crate::prelude) works with, not of the kernel's own.
+    #[must_use]
+    pub const fn is_hidden(&self) -> bool {
+        self.group == crate::prelude::GROUP
+    }
+
+    /// Whether it is the space that pointers are followed in, as words or as atomics.
+    #[must_use]
+    pub const fn follows_pointers(&self) -> bool {
+        use crate::prelude::{FAULTS, REACH};
+        self.is_hidden() && self.binding != REACH && self.binding != FAULTS
+    }
+
     /// Elements of the runtime-sized array when `bytes` are bound: what `arrayLength` returns. 0 without such an array.
     #[must_use]
     pub fn count(&self, bytes: u64) -> u32 {

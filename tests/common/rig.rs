@@ -77,6 +77,7 @@ impl Rig {
             bound: bound.iter().map(|r| r.range()).collect(),
             values: vec![shape.to_value()],
             grid: [groups, 1, 1],
+            reach: Vec::new(),
         };
         self.space
             .launch(self.devices[device].0, launch)?

@@ -445,6 +445,7 @@ impl World {
                 .to_value(),
             ],
             grid: [1; 3],
+            reach: Vec::new(),
         };
         let node = self.rng.pick(&self.devices).0;
         let result = self.space.launch(node, launch).map(|_| ());

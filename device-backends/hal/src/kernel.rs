@@ -118,6 +118,26 @@ pub struct Launch {
     pub values: Vec<Vec<u8>>,
     /// Workgroups in each dimension, each at least 1.
     pub grid: [u32; 3],
+    /// Of a kernel that [follows pointers](Kernel::follows): what they may reach, which lies inside the binding that they are
+    /// followed in.
+    pub reach: Vec<Reached>,
+}
+
+impl Launch {
+    /// Whether a binding is one that pointers are followed in.
+    #[must_use]
+    pub fn follows(&self, binding: usize) -> bool {
+        self.kernel.follows().get(binding) == Some(&true)
+    }
+}
+
+/// Bytes that a kernel may reach by pointers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The bytes, inside one region.
+    pub bytes: ByteRange,
+    /// Whether it may store to them.
+    pub writable: bool,
 }
 
 /// A compiled kernel of some backend: its footprint is known before it runs.
@@ -144,6 +164,12 @@ pub trait Kernel: Send + Sync {
     /// Whether each binding is loaded from by a probe: these must be resident for it to go on, and no launch may write
     /// them between the probe and its pass.
     fn feeds(&self) -> &[bool];
+
+    /// Whether each binding is one that pointers are followed in: it is bound to all from the lowest to the highest byte that
+    /// they may reach, and the kernel itself keeps to what [`Launch::reach`] names of that. Nothing, where none is.
+    fn follows(&self) -> &[bool] {
+        &[]
+    }
 
     /// Why its workgroups wait for each other, if they do: then all of them run in one piece, with everything resident.
     fn waits(&self) -> Option<&str> {

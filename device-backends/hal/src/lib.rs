@@ -31,6 +31,6 @@ pub use error::{DeviceError, HostError, PageSizeError};
 pub use host::{CpuFault, CpuFaultSink, HostMechanism, HostMemory, PlainHost, Verdict};
 pub use kernel::{
     BindingFootprint, BindingUse, Footprint, GridBox, Kernel, Launch, Pass, PassReport,
-    ProbeReport, Touched, Translation,
+    ProbeReport, Reached, Touched, Translation,
 };
 pub use words::counted;

@@ -106,6 +106,7 @@ fn main() {
             bound: bound.clone(),
             values,
             grid,
+            reach: Vec::new(),
         };
         let slid = frames.map(|frames| Translation::Slid {
             slice: ByteRange::new(0, bytes),

@@ -32,6 +32,8 @@ pub(crate) struct Core {
     entry: Arc<Entry>,
     bindings: Vec<BindingUse>,
     feeds: Vec<bool>,
+    /// Which bindings pointers are followed in; empty where there are none.
+    follows: Vec<bool>,
     /// Why workgroups wait for each other, if they do.
     waits: Option<String>,
     /// What it does that undoing its stores to storage does not undo.
@@ -135,10 +137,14 @@ impl WgpuKernel {
             .collect();
         let feeds = entry.analysis.feeds().to_vec();
         let (waits, lasting) = (waits(&entry), lasting(&entry));
+        let follows = (entry.storage.iter())
+            .map(gmem_shaders::StorageBinding::follows_pointers)
+            .collect();
         let core = Arc::new(Core {
             entry,
             bindings,
             feeds,
+            follows,
             pace: waits.is_none().then(Arc::default),
             probe_pace: Arc::default(),
             attempt_pace: Arc::default(),
@@ -203,12 +209,16 @@ impl WgpuKernel {
             .get(&core.device, &core.entry, variant, unfiltered)
     }
 
-    /// For each binding the first one that it shares memory with, itself if none.
-    fn aliases(bound: &[ByteRange]) -> Vec<usize> {
+    /// For each binding, which may have several ranges, the first one that it shares memory with, itself if none.
+    fn aliases(bound: &[Vec<ByteRange>]) -> Vec<usize> {
+        let share = |a: &[ByteRange], b: &[ByteRange]| {
+            let filled = |r: &&ByteRange| r.len > 0;
+            (a.iter().filter(filled)).any(|a| b.iter().filter(filled).any(|b| a.overlaps(*b)))
+        };
         let mut group: Vec<usize> = (0..bound.len()).collect();
         for b in 0..bound.len() {
             for a in 0..b {
-                if bound[a].overlaps(bound[b]) && bound[a].len > 0 && bound[b].len > 0 {
+                if share(&bound[a], &bound[b]) {
                     // Joining two groups keeps the lower representative for all of both.
                     let (low, high) = (group[a].min(group[b]), group[a].max(group[b]));
                     group
@@ -288,11 +298,21 @@ impl Kernel for WgpuKernel {
 
     fn probeable(&self, launch: &Launch) -> Result<(), String> {
         let analysis = &self.core.entry.analysis;
-        analysis.probeable(&Self::aliases(&launch.bound))
+        let bound: Vec<Vec<ByteRange>> = (launch.bound.iter().enumerate())
+            .map(|(b, &bound)| match launch.follows(b) {
+                true => launch.reach.iter().map(|r| r.bytes).collect(),
+                false => vec![bound],
+            })
+            .collect();
+        analysis.probeable(&Self::aliases(&bound))
     }
 
     fn feeds(&self) -> &[bool] {
         &self.core.feeds
+    }
+
+    fn follows(&self) -> &[bool] {
+        &self.core.follows
     }
 
     fn waits(&self) -> Option<&str> {
@@ -314,7 +334,7 @@ mod tests {
 
     #[test]
     fn bindings_that_share_bytes_are_one_even_through_a_third() {
-        let r = |offset, len| ByteRange::new(offset, len);
+        let r = |offset, len| vec![ByteRange::new(offset, len)];
         assert_eq!(
             WgpuKernel::aliases(&[r(0, 10), r(10, 10), r(30, 5)]),
             [0, 1, 2]
@@ -324,6 +344,12 @@ mod tests {
             [0, 0, 0]
         );
         assert_eq!(WgpuKernel::aliases(&[r(0, 10), r(5, 0)]), [0, 1]);
+        let holes = vec![ByteRange::new(0, 10), ByteRange::new(40, 10)];
+        assert_eq!(
+            WgpuKernel::aliases(&[r(10, 30), holes.clone(), r(45, 1)]),
+            [0, 1, 1],
+            "what lies between is not shared"
+        );
         assert_eq!(
             WgpuKernel::aliases(&[r(50, 10), r(0, 10), r(55, 10), r(5, 4)]),
             [0, 1, 0, 1]

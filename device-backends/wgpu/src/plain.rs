@@ -106,6 +106,18 @@ impl PlainKernel {
                 ),
             }));
         }
+        if entry
+            .storage
+            .iter()
+            .any(gmem_shaders::StorageBinding::is_hidden)
+        {
+            return Err(PlainError::Device(DeviceError::Unsupported {
+                reason: format!(
+                    "kernel `{}` follows pointers, which plain wgpu has not: the reference runs over buffers alone",
+                    entry.name
+                ),
+            }));
+        }
         let (module, slots) = entry.without_immediates();
         let parts = Parts {
             module,

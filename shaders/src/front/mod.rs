@@ -7,7 +7,8 @@
 //! - what would nest too deep for a stack is refused first ([`nesting`], [`depth`]), the rest runs on a deep one, and a
 //!   panic of naga's front ends or validator is an error ([`guard`]);
 //! - pointers to storage and workgroup memory never cross a call afterwards ([`pointers`]), and every binding has a
-//!   name ([`names`]).
+//!   name ([`names`]);
+//! - WGSL that follows 64-bit pointers is given the functions to do so ([`prelude`]).
 
 mod depth;
 mod elect;
@@ -23,6 +24,7 @@ mod names;
 mod nesting;
 mod operands;
 mod pointers;
+pub mod prelude;
 mod spirv;
 mod stand_in;
 mod tokens;
@@ -217,6 +219,7 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Read, ShaderError> {
             Source::Wgsl(text) => {
                 nesting::check(text, Language::Wgsl)?;
                 let (mut module, text) = wgsl::parse(text)?;
+                prelude::note_places(&mut module, &text);
                 mend::write_only_buffers(&mut module);
                 mend::lanes(&mut module);
                 mend::endless_loops(&mut module);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use naga::Module;
 
 use super::guard::caught;
-use super::{Language, inlined, lacking, nesting};
+use super::{Language, inlined, lacking, nesting, prelude};
 use crate::error::ShaderError;
 
 /// Extensions whose operations naga knows, or that change none, but whose `enable` it refuses.
@@ -30,12 +30,16 @@ const LONG: usize = 64 << 10;
 pub(super) fn parse(source: &str) -> Result<(Module, Arc<str>), ShaderError> {
     let known = without_known_directives(source);
     let mut text = lacking::supplied(&known);
+    let before = text.len();
+    text = prelude::supplied(text);
+    let supplied = text.len() > before;
     for _ in 0..inlined::MOST {
         let error = match caught(|| naga::front::wgsl::parse_str(&text))? {
             Ok(module) => {
                 // Directives are shown as they were, where nothing has moved.
-                let same = text.len() == source.len();
-                return Ok((module, Arc::from(if same { source } else { &text })));
+                let own = prelude::own(&text, supplied);
+                let same = own.len() == source.len();
+                return Ok((module, Arc::from(if same { source } else { own })));
             }
             Err(error) => error,
         };
@@ -53,7 +57,7 @@ pub(super) fn parse(source: &str) -> Result<(Module, Arc<str>), ShaderError> {
         }
     }
     caught(|| naga::front::wgsl::parse_str(&text))?
-        .map(|module| (module, Arc::from(&*text)))
+        .map(|module| (module, Arc::from(prelude::own(&text, supplied))))
         .map_err(|error| ShaderError::wgsl(&error, &text))
 }
 

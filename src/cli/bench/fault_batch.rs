@@ -80,6 +80,7 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
             bound: vec![bound(index.va()), bound(out.va())],
             values: Vec::new(),
             grid,
+            reach: Vec::new(),
         };
         let boxes = [GridBox::whole(grid)];
         let shift = geometry.page.shift();

@@ -52,6 +52,9 @@ pub struct EntryFacts {
     pub workgroup_size: Option<[u32; 3]>,
     /// What it binds.
     pub bindings: Vec<BindingFacts>,
+    /// That it follows pointers, and what that means.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pointers: String,
     /// The hazard class: A to E.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hazard: Option<&'static str>,
@@ -212,6 +215,7 @@ impl EntryFacts {
             name: entry.name.clone(),
             workgroup_size: Some(entry.workgroup_size),
             bindings: bindings(entry, &found),
+            pointers: pointers(entry),
             hazard: Some(hazard.class.name()),
             hazard_why: hazard_why(entry, &hazard),
             footprint: Some(found.method.name()),
@@ -297,6 +301,27 @@ fn bindings(entry: &Entry, found: &Found) -> Vec<BindingFacts> {
     let mut all: Vec<BindingFacts> = storage.chain(values).chain(resources).collect();
     all.sort_by_key(|b| (b.group, b.binding));
     all
+}
+
+/// What following pointers means, if it does.
+fn pointers(entry: &Entry) -> String {
+    let of_space = |b: &&StorageBinding| b.follows_pointers();
+    let mut spaces = entry.storage.iter().filter(of_space).peekable();
+    if spaces.peek().is_none() {
+        return String::new();
+    }
+    let changes = spaces.any(|b| b.writes);
+    format!(
+        "follows 64-bit pointers: a launch says what they may reach (`reach`), and an access to anything else is a segmentation \
+         fault, with its address and line; {}",
+        if changes {
+            "it also writes through them, so where what they may reach does not all fit, boxes of workgroups are attempted, and \
+             undone if they missed a page"
+        } else {
+            "it only reads through them, so where what they may reach does not all fit, a probe follows them first, one more \
+             page deep each time"
+        }
+    )
 }
 
 fn type_of(entry: &Entry, binding: &StorageBinding) -> String {

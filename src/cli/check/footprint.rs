@@ -69,7 +69,12 @@ impl Found {
     /// Asks the analysis.
     pub fn of(entry: &Entry, hazard: &Hazard) -> Self {
         let known = known(entry);
-        let apart: Vec<usize> = (0..entry.storage.len()).collect();
+        // Those that pointers are followed in are one memory.
+        let space = entry.storage.iter().position(|b| b.follows_pointers());
+        let storage = entry.storage.iter().enumerate();
+        let apart: Vec<usize> = storage
+            .map(|(i, b)| space.filter(|_| b.follows_pointers()).unwrap_or(i))
+            .collect();
         let probeable = entry.analysis.probeable(&apart);
         let open = known.contains(&Known::Open);
         let bounds = known.contains(&Known::Bounds);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use gmem::gpu::shaders::prelude::GROUP;
 use gmem_hal::counted;
 
 use super::facts::{BindingFacts, Checked, EntryFacts, FileFacts};
@@ -82,6 +83,9 @@ fn write_entry(text: &mut String, entry: &EntryFacts) -> std::fmt::Result {
         )?;
     }
     write_bindings(text, &entry.bindings)?;
+    if !entry.pointers.is_empty() {
+        writeln!(text, "    {}", entry.pointers)?;
+    }
     if let Some(hazard) = entry.hazard {
         writeln!(text, "    hazard class {hazard}: {}", entry.hazard_why)?;
     }
@@ -121,7 +125,11 @@ fn write_bindings(text: &mut String, bindings: &[BindingFacts]) -> std::fmt::Res
         .iter()
         .map(|b| {
             [
-                format!("{}.{}", b.group, b.binding),
+                if b.group == GROUP {
+                    "-".to_owned()
+                } else {
+                    format!("{}.{}", b.group, b.binding)
+                },
                 b.name.clone(),
                 b.ty.clone(),
                 b.declared.unwrap_or(b.kind).to_owned(),

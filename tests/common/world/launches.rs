@@ -67,6 +67,7 @@ impl World {
                 .collect(),
             values: vec![shape.to_value()],
             grid,
+            reach: Vec::new(),
         };
         let device = self.rng.below(self.devices.len() as u64) as usize;
         let node = self.devices[device].0;

@@ -244,6 +244,7 @@ fn only_kernels_of_its_own_are_accepted() {
         bound: vec![],
         values: vec![],
         grid: [1; 3],
+        reach: Vec::new(),
     };
     assert!(matches!(
         rig.run(&launch, &[]),

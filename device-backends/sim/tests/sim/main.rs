@@ -157,6 +157,7 @@ fn launch(kernel: SimKernel, bound: &[(u64, u64)], workgroups: u32) -> Launch {
             .collect(),
         values: Vec::new(),
         grid: [workgroups, 1, 1],
+        reach: Vec::new(),
     }
 }
 

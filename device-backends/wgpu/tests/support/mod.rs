@@ -282,6 +282,7 @@ pub fn launch(
         bound: bound.to_vec(),
         values: values.to_vec(),
         grid,
+        reach: Vec::new(),
     }
 }
 

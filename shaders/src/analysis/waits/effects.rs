@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use naga::{AtomicFunction, Expression, GlobalVariable, Handle, Literal, Span, Statement};
+use naga::{
+    AtomicFunction, Expression, Function, GlobalVariable, Handle, Literal, Span, Statement,
+};
 
 use super::super::BindingUse;
 use super::super::functions::{Body, FunctionRef, Functions, each_statement};
 use super::super::place::{Root, Space, root, space_of, storage_root};
+use crate::prelude;
 
 /// What a function does, its callees included, as far as a loop that calls it has to know.
 #[derive(Clone, Default)]
@@ -137,6 +140,16 @@ impl Effects<'_> {
     ) -> Option<usize> {
         self.binding(body, pointer)
             .filter(|&binding| self.uses[binding].writes)
+    }
+
+    /// The binding that a function follows a 64-bit pointer in, its first argument, to give what is there and others may
+    /// change: a call of it is a read like any other.
+    pub(super) fn pointed(&self, body: &Body<'_>, function: Handle<Function>) -> Option<usize> {
+        let name = body.module.functions[function].name.as_deref()?;
+        let summary = &self.summaries[FunctionRef::Function(function).slot()];
+        let (binding, _) = summary.watch.filter(|_| prelude::reaches_memory(name))?;
+        let place = body.module.global_variables[self.storage[binding]].binding?;
+        (place.group == prelude::GROUP).then_some(binding)
     }
 
     /// The storage binding of a pointer to plain memory.

@@ -191,6 +191,28 @@ impl Ends<'_> {
                     _ => false,
                 }
             }
+            Statement::Call {
+                function,
+                ref arguments,
+                result: Some(result),
+            } if scope.watch_of.contains_key(&result) => {
+                let name = scope.body.module.functions[function].name.as_deref();
+                let does = |what: &str| name.is_some_and(|name| name.starts_with(what));
+                let watch = scope.watch_of[&result];
+                let binding = scope.watches[watch].binding;
+                let given = |from: &Node| match *from {
+                    Node::Watch(read) => scope.watches[read].binding == binding,
+                    _ => false,
+                };
+                if does("gm_atomic_add_") || does("gm_atomic_sub_") {
+                    self.watched.contains(&watch) && !zero(&scope.body, arguments[1])
+                } else if does("gm_atomic_compare_exchange_") {
+                    let compare = scope.data_of(scope.sources(arguments[1]));
+                    self.watched.contains(&watch) && compare.iter().any(given)
+                } else {
+                    false
+                }
+            }
             Statement::Call { function, .. } => {
                 let summary = &scope.effects.summaries[FunctionRef::Function(function).slot()];
                 let acts = summary.writes.iter().chain(&summary.retries);

@@ -107,6 +107,14 @@ impl<'a> Scope<'a> {
                     ref arguments,
                     result,
                 } => {
+                    if let Some(result) = result
+                        && let Some(binding) = effects.pointed(&body, function)
+                    {
+                        inside[result.index()] = true;
+                        let (pointer, operands) = (arguments[0], arguments[1..].to_vec());
+                        scope.watch(result, binding, span, pointer, operands);
+                        return;
+                    }
                     callees.insert(FunctionRef::Function(function).slot());
                     if let Some(result) = result {
                         inside[result.index()] = true;

@@ -54,7 +54,7 @@ impl Index {
 }
 
 /// All answers of the coherence step, made beforehand and kept by question.
-pub struct Answers(HashMap<(Mapping, Event), Step>);
+pub struct Answers(HashMap<(Mapping, Event), Step, BuildHasherDefault<ByMultiplying>>);
 
 impl Answers {
     /// The answers to some questions.
