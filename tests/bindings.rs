@@ -1,23 +1,13 @@
 //! Any number of bindings, of any size and in any groups, over far less memory than they hold; and grids of any size.
 
 mod adapters;
+mod few_pages;
 mod skipped;
 
 use std::fmt::Write as _;
 
-use gmem::gpu::AdapterChoice;
-use gmem::{DeviceChoice, Gmem, Vector};
-
-const PAGE: u64 = 4096;
-
-fn space(adapter: &AdapterChoice, pages: u64) -> Gmem {
-    Gmem::builder()
-        .device(DeviceChoice::Gpu(adapter.clone()))
-        .device_memory(pages * PAGE + 256)
-        .page_size(PAGE)
-        .build()
-        .unwrap()
-}
+use few_pages::{PAGE, space};
+use gmem::Vector;
 
 /// Forty arrays of six types in four groups: far more than any of these adapters has storage buffers to spare.
 #[test]

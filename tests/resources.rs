@@ -1,23 +1,12 @@
 //! What a launch binds besides memory, through the whole runtime: textures, samplers and immediates.
 
 mod adapters;
+mod few_pages;
 mod skipped;
 
-use gmem::gpu::AdapterChoice;
+use few_pages::space;
 use gmem::{DeviceChoice, Error, Gmem};
 use wgpu::{TextureFormat as Format, TextureUsages as Usage};
-
-const PAGE: u64 = 4096;
-
-/// A space with so many pages of device memory.
-fn space(adapter: &AdapterChoice, pages: u64) -> Gmem {
-    Gmem::builder()
-        .device(DeviceChoice::Gpu(adapter.clone()))
-        .device_memory(pages * PAGE + 256)
-        .page_size(PAGE)
-        .build()
-        .unwrap()
-}
 
 /// The device's own wgpu objects.
 fn own(gm: &Gmem) -> (wgpu::Device, wgpu::Queue) {

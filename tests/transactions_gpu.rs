@@ -3,24 +3,15 @@
 
 mod adapters;
 mod common;
+mod few_pages;
 mod skipped;
 
 use common::Rng;
-use gmem::{DeviceChoice, Error, Gmem, LaunchReport, Vector};
+use few_pages::space;
+use gmem::{Error, Gmem, LaunchReport, Vector};
 use gmem_runtime::LaunchError;
 
-const PAGE: u64 = 4096;
 const NONE: u32 = u32::MAX;
-
-/// A space on an adapter with room for so many pages.
-fn space(adapter: &gmem::gpu::AdapterChoice, pages: u64) -> Gmem {
-    Gmem::builder()
-        .device(DeviceChoice::Gpu(adapter.clone()))
-        .device_memory(pages * PAGE + 256)
-        .page_size(PAGE)
-        .build()
-        .unwrap()
-}
 
 fn vector(gm: &Gmem, words: &[u32]) -> Vector<u32> {
     let mut vector = gm.alloc::<u32>(words.len()).unwrap();

@@ -3,6 +3,8 @@
 
 #[path = "../adapters/mod.rs"]
 mod adapters;
+#[path = "../few_pages/mod.rs"]
+mod few_pages;
 #[path = "../skipped/mod.rs"]
 mod skipped;
 
@@ -11,20 +13,7 @@ mod list;
 mod tree;
 mod wild;
 
-use gmem::gpu::AdapterChoice;
-use gmem::{DeviceChoice, Gmem};
-
-const PAGE: u64 = 4096;
-
-/// A space on an adapter whose device holds so many pages.
-fn space(adapter: &AdapterChoice, pages: u64) -> Gmem {
-    Gmem::builder()
-        .device(DeviceChoice::Gpu(adapter.clone()))
-        .device_memory(pages * PAGE + 256)
-        .page_size(PAGE)
-        .build()
-        .unwrap()
-}
+use few_pages::{PAGE, space};
 
 /// Chance from a seed.
 struct Rng(u64);
