@@ -28,6 +28,9 @@ use crate::shadow::{FRAMES_PER_SHADOW, Shadows};
 /// Times that a box of several workgroups begins again with nothing but what its last attempt touched, before it is cut.
 const RESTARTS: u64 = 2;
 
+/// The part of a launch that its first box is: nothing is known of what it touches, and so it is made twice.
+const FIRST: u64 = 8;
+
 /// A box that was done: where it was, and what it touched.
 struct Done {
     workgroups: u64,
@@ -71,7 +74,7 @@ impl<'r, 'a> Transaction<'r, 'a> {
         Self {
             run,
             boxes: vec![workgroups],
-            most: u64::MAX,
+            most: workgroups.workgroups().div_ceil(FIRST),
             last: [None, None],
             shadows,
         }
@@ -184,46 +187,52 @@ impl<'r, 'a> Transaction<'r, 'a> {
         run.known(&footprints, small).needs
     }
 
-    /// What a box may touch, going by those before it: after the first, the same; then what two touched, and as much further along
-    /// each binding as the last one was further than the one before.
+    /// What a box may touch, going by those before it: after the first, the same, and as much again behind each run of pages; then
+    /// what two touched, and as much further along each binding as the last one was further than the one before.
     fn guess(&self, workgroups: &GridBox, ahead: Ahead) -> Needs {
         let mut needs = Needs::default();
         let Some(last) = &self.last[0] else {
-            return needs;
-        };
-        let Some(before) = &self.last[1] else {
-            self.run.add_touched(&last.touched, &mut needs);
-            needs.normalize();
             return needs;
         };
         let scale = |pages: u32| {
             let pages = u64::from(pages) * workgroups.workgroups();
             pages.div_ceil(last.workgroups.max(1)).min(1 << 20) as u32
         };
-        let next = |last: &[u32], before: &[u32]| {
-            let mut pages: Vec<u32> = last
-                .iter()
-                .copied()
-                .filter(|page| before.binary_search(page).is_ok())
-                .collect();
-            if let (Some(&to), Some(&from)) = (last.last(), before.last())
-                && from < to
-            {
-                let end = to.saturating_add(scale(to - from));
-                match ahead {
-                    Ahead::FromLast => pages.extend(to..=end),
-                    Ahead::BehindLast => pages.extend(to + 1..=end),
-                    Ahead::No => {}
+        let next = |last: &[u32], before: Option<&[u32]>| {
+            let is_common = |page: &u32| before.is_none_or(|b| b.binary_search(page).is_ok());
+            let mut pages: Vec<u32> = last.iter().copied().filter(is_common).collect();
+            let to = last.last().copied().unwrap_or(0);
+            let further = match before {
+                // Nearly a page more than the two tell, since each ends somewhere in its last page.
+                Some(before) => match before.last() {
+                    Some(&from) if from < to => to - from + 1,
+                    _ => 0,
+                },
+                // Several pages without a gap may be a list that grows.
+                None if last.len() > 1 && is_run(last) => last.len() as u32,
+                None => 0,
+            };
+            if further > 0 {
+                let end = to.saturating_add(scale(further));
+                match (ahead, before) {
+                    (Ahead::FromLast, _) => pages.extend(to..=end),
+                    (Ahead::BehindLast, Some(_)) => pages.extend(to + 1..=end),
+                    // Both do not fit.
+                    (Ahead::BehindLast, None) => pages = (to..=end).collect(),
+                    (Ahead::No, _) => {}
                 }
             }
             pages.sort_unstable();
             pages.dedup();
             pages
         };
-        let touched: Vec<Touched> = (last.touched.iter().zip(&before.touched))
-            .map(|(last, before)| Touched {
-                reads: next(&last.reads, &before.reads),
-                writes: next(&last.writes, &before.writes),
+        let touched: Vec<Touched> = (last.touched.iter().enumerate())
+            .map(|(b, last)| {
+                let before = self.last[1].as_ref().map(|before| &before.touched[b]);
+                Touched {
+                    reads: next(&last.reads, before.map(|t| t.reads.as_slice())),
+                    writes: next(&last.writes, before.map(|t| t.writes.as_slice())),
+                }
             })
             .collect();
         self.run.add_touched(&touched, &mut needs);
@@ -355,4 +364,9 @@ impl<'r, 'a> Transaction<'r, 'a> {
             other => other,
         }
     }
+}
+
+/// Whether ascending pages follow each other without a gap.
+fn is_run(pages: &[u32]) -> bool {
+    pages.windows(2).all(|two| two[0] + 1 == two[1])
 }

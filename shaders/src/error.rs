@@ -130,6 +130,34 @@ pub(crate) fn line(span: Span, source: &str) -> u32 {
     }
 }
 
+/// The lines of a source, for many spans.
+pub(crate) struct Lines<'a> {
+    source: &'a str,
+    /// Where each line but the first begins.
+    begins: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(source: &'a str) -> Self {
+        let ends = source
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
+        Self {
+            source,
+            begins: ends.map(|(at, _)| at + 1).collect(),
+        }
+    }
+
+    /// The line that a span begins in, from 1; `None` when it is not one of this source.
+    pub(crate) fn line(&self, span: Span) -> Option<u32> {
+        let range = span.to_range()?;
+        self.source.get(range.clone())?;
+        let before = self.begins.partition_point(|&begin| begin <= range.start);
+        u32::try_from(before + 1).ok()
+    }
+}
+
 /// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -140,4 +168,25 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = e.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_that_naga_tells() {
+        for source in ["", "\n", "a", "a\nbc\n\n  d\r\né\n"] {
+            let lines = Lines::new(source);
+            for start in (0..=source.len()).filter(|&at| source.is_char_boundary(at)) {
+                let span = Span::new(start as u32, source.len() as u32);
+                if span.is_defined() {
+                    let expected = span.location(source).line_number;
+                    assert_eq!(lines.line(span), Some(expected), "{source:?} at {start}");
+                }
+            }
+            assert_eq!(lines.line(Span::new(0, source.len() as u32 + 1)), None);
+            assert_eq!(lines.line(Span::UNDEFINED), None);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::BindingUse;
 use super::functions::{Body, FunctionRef, Functions, each_statement};
 use super::place::{Root, Space, root, space_of};
 use super::slice::{DECIDES, NONE, Slice};
+use crate::error::Lines;
 
 /// A source of values in the slice.
 #[derive(Clone, Debug)]
@@ -123,14 +124,9 @@ impl Reasons {
     /// Finds out the lines of all spans.
     pub(super) fn resolve_lines(&mut self, source: &str) {
         let loads = self.loads.iter_mut().map(|(_, reason)| reason);
+        let lines = Lines::new(source);
         for reason in loads.chain(&mut self.refusals) {
-            let inside = reason
-                .span
-                .to_range()
-                .is_some_and(|range| source.get(range).is_some());
-            if inside {
-                reason.line = Some(reason.span.location(source).line_number);
-            }
+            reason.line = lines.line(reason.span);
         }
     }
 
