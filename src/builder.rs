@@ -8,7 +8,7 @@ use gmem_host::Choice;
 use gmem_runtime::Placement;
 use gmem_runtime::policy::PolicyKind;
 use gmem_sim::{SimDevice, SimOptions};
-use gmem_wgpu::{AdapterChoice, WgpuOptions};
+use gmem_wgpu::{AdapterChoice, REMOTE_MEMORY, WgpuOptions};
 
 use crate::space::{Engine, Gmem};
 use crate::{Error, hal};
@@ -39,6 +39,7 @@ impl Default for DeviceChoice {
 pub struct Builder {
     device: DeviceChoice,
     device_memory: Option<u64>,
+    remote_memory: Option<u64>,
     page_bytes: u64,
     policy: PolicyKind,
     seed: u64,
@@ -54,6 +55,7 @@ impl Default for Builder {
         Self {
             device: DeviceChoice::default(),
             device_memory: None,
+            remote_memory: None,
             page_bytes: PageSize::default().bytes(),
             policy: PolicyKind::default(),
             seed: 0,
@@ -77,6 +79,14 @@ impl Builder {
     /// By default 256 MiB on a software adapter, else 1 GiB.
     pub fn device_memory(mut self, bytes: u64) -> Self {
         self.device_memory = Some(bytes);
+        self
+    }
+
+    /// A cap, in bytes, on *remote* memory: the host's, in which a device finds, slowly and for as long as it runs, what a single
+    /// workgroup needs beyond all of the device memory. 0 forbids it: such a workgroup is then refused. By default as much as the
+    /// device memory, and at least 64 MiB. Some adapters have none (GL's).
+    pub fn remote_memory(mut self, bytes: u64) -> Self {
+        self.remote_memory = Some(bytes);
         self
     }
 
@@ -158,6 +168,7 @@ impl Builder {
                 let options = WgpuOptions {
                     adapter,
                     device_memory: self.device_memory,
+                    remote_memory: self.remote_memory,
                     tracer: self.tracer,
                     ..WgpuOptions::default()
                 };
@@ -171,6 +182,8 @@ impl Builder {
                 if let Some(bytes) = self.device_memory {
                     options.capacity_bytes = bytes;
                 }
+                let most = options.capacity_bytes.max(REMOTE_MEMORY);
+                options.remote_bytes = self.remote_memory.unwrap_or(most);
                 gm.attach_engine(Engine::Sim(Arc::new(SimDevice::new(options))))?;
             }
             DeviceChoice::None => {}

@@ -21,6 +21,7 @@ use gmem::{DeviceChoice, Error, Gmem};
 struct Ledger {
     live: BTreeMap<u64, BufferEvent>,
     most_windows: u64,
+    most_remote: u64,
     made: u64,
     /// What was wrong: said by the test, since a panic in the device's thread only loses the device.
     wrong: Vec<String>,
@@ -42,6 +43,8 @@ impl Ledger {
             tables: self.bytes(BufferPurpose::Table),
             staging: self.bytes(BufferPurpose::Staging),
             peak_windows: self.most_windows,
+            remote: self.bytes(BufferPurpose::Remote),
+            peak_remote: self.most_remote,
         }
     }
 
@@ -66,9 +69,16 @@ impl Ledger {
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
         let windows = self.sum(|b| b.label == "a window");
-        if event.purpose == BufferPurpose::Window && !event.usage.contains(frames) {
+        let remote = event.purpose == BufferPurpose::Remote;
+        let holds = event.purpose == BufferPurpose::Window || remote;
+        if holds && !event.usage.contains(frames) {
             self.wrong
                 .push(format!("a window that cannot hold frames: {event:?}"));
+        }
+        // What is in the host's memory can be mapped there: no other buffer that kernels reach can.
+        let mapped = (wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::MAP_READ) & event.usage;
+        if remote != (mapped.bits().count_ones() == 2) {
+            self.wrong.push(format!("remote, or not: {event:?}"));
         }
         if (event.label == "a window") != (event.purpose == BufferPurpose::Window) {
             self.wrong
@@ -79,6 +89,7 @@ impl Ledger {
                 .push(format!("windows of {windows} bytes over a cap of {cap}"));
         }
         self.most_windows = self.most_windows.max(windows);
+        self.most_remote = self.most_remote.max(self.bytes(BufferPurpose::Remote));
     }
 }
 
@@ -123,7 +134,7 @@ impl Traced {
         assert_eq!(counted, ledger.count());
         let all = ledger.sum(|b| b.purpose != BufferPurpose::Plain);
         assert_eq!(
-            counted.windows + counted.tables + counted.staging,
+            counted.windows + counted.remote + counted.tables + counted.staging,
             all,
             "every buffer is counted"
         );
@@ -262,6 +273,51 @@ fn the_cap_and_the_bytes_are_those_of_the_buffers_made() {
             traced.is_over();
         }
     }
+}
+
+#[test]
+fn remote_windows_are_counted_apart_and_gone_when_a_launch_is_over() {
+    const PAGE: u64 = 4096;
+    let adapters = adapters::adapters();
+    let mut lent = false;
+    for adapter in &adapters {
+        let (options, traced) = traced(adapter, 8 * PAGE + 256, None);
+        let gpu = open(&options).unwrap();
+        traced.device.set(Arc::downgrade(&gpu)).unwrap();
+        let gm = Gmem::builder()
+            .device(DeviceChoice::None)
+            .page_size(PAGE)
+            .build()
+            .unwrap();
+        let device = gm.attach_gpu(gpu).unwrap();
+        // Each lane of a workgroup is led to a page of its own.
+        let words = 64 * PAGE as usize / 4;
+        let mut x = gm.alloc::<u32>(words).unwrap();
+        x.iter_mut()
+            .zip(0_u32..)
+            .for_each(|(x, i)| *x = i % 64 * 1024 + 5);
+        let mut z = gm.alloc::<u32>(128).unwrap();
+        let gather = gm
+            .kernel(GATHER.replace("x[x[id.x] % 512u]", "x[x[id.x]]"))
+            .unwrap();
+        let result = gather.over(128).bind("x", &x).bind("z", &mut z).run();
+        let bytes = gm.stats().devices[0].1;
+        traced.agrees(bytes);
+        assert_eq!(bytes.remote, 0);
+        if device.info().remote_frames == 0 {
+            skipped::skipped(format_args!("{adapter}: {}", device.info().remote_limit));
+            assert!(result.is_err() && bytes.peak_remote == 0);
+        } else {
+            let report = result.unwrap();
+            assert!(z.iter().all(|&z| z == 5 * 1024 + 5));
+            assert!(bytes.peak_remote >= report.remote_bytes && report.remote_bytes > 50 * PAGE);
+            lent = true;
+        }
+        drop((x, z, gather, gm, device));
+        traced.is_over();
+    }
+    let vulkan = AdapterChoice::Backend(gmem::gpu::BackendName::Vulkan);
+    assert!(lent || !adapters.contains(&vulkan), "{adapters:?}");
 }
 
 #[test]

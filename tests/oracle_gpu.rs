@@ -38,6 +38,8 @@ struct Setup {
     crumb: u64,
     /// The most bytes of a window, where less than the adapter's own.
     window: Option<u64>,
+    /// The cap on remote memory, where it is not the usual one.
+    remote: Option<u64>,
     policy: PolicyKind,
     placement: Placement,
     host: HostMechanism,
@@ -54,6 +56,8 @@ struct Done {
     partial: u64,
     passes: u64,
     evictions: u64,
+    /// Passes that used remote frames.
+    remote: u64,
 }
 
 struct World<'a> {
@@ -65,6 +69,8 @@ struct World<'a> {
     device: DeviceHandle,
     cap: u64,
     capacity: u64,
+    /// Remote frames that it may have.
+    remote: u64,
     done: Done,
     gm: Gmem,
 }
@@ -85,11 +91,13 @@ impl<'a> World<'a> {
             adapter: setup.adapter.clone(),
             device_memory: Some(cap),
             window_bytes: setup.window,
+            remote_memory: setup.remote,
             ..WgpuOptions::default()
         };
         let gpu = gmem::gpu::open(&options).expect("the adapter is there");
         let device = gm.attach_gpu(gpu).expect("the budget holds a page");
         let capacity = u64::from(device.info().max_frames);
+        let remote = u64::from(device.info().remote_frames);
         assert!(capacity >= 1 && capacity <= setup.frames);
         assert!(setup.window.is_some() || capacity == setup.frames);
         Self {
@@ -100,6 +108,7 @@ impl<'a> World<'a> {
             device,
             cap,
             capacity,
+            remote,
             done: Done::default(),
             gm,
         }
@@ -336,9 +345,10 @@ impl<'a> World<'a> {
                 self.done.too_large += 1;
                 assert_eq!(capacity, self.capacity);
                 assert!(
-                    widest > capacity,
-                    "{}: no workgroup touches more than {widest} pages of {capacity}: {e}",
-                    what()
+                    widest > capacity + self.remote,
+                    "{}: no workgroup touches more than {widest} pages of {capacity} and {}: {e}",
+                    what(),
+                    self.remote
                 );
                 // Workgroups take effect in order, each once, up to the one that does not fit.
                 flat.words = before;
@@ -391,7 +401,9 @@ impl<'a> World<'a> {
         assert_eq!(stats.regions, 0, "regions leaked");
         assert_eq!((frames.used, frames.retiring), (0, 0), "frames leaked");
         assert!(u64::from(frames.total()) <= self.capacity);
+        assert_eq!(stats.devices[0].1.remote, 0, "remote memory is kept");
         self.done.evictions = stats.counts.evictions;
+        self.done.remote = stats.counts.remote_passes;
         self.done
     }
 }
@@ -442,6 +454,7 @@ fn in_pages_of(page: u64, turn: usize) {
                 page,
                 frames,
                 crumb: [0, 1, page / 2, page - 257][number],
+                remote: [Some(0), Some(4 * page + 256), None, Some(0)][number],
                 window: (number == 1).then_some(page * if large { 2 } else { 4 } + 256),
                 policy: PolicyKind::ALL[(number + turn) % 4],
                 placement: [Placement::Contiguous, Placement::Scattered][(number + turn / 2) % 2],
@@ -456,6 +469,7 @@ fn in_pages_of(page: u64, turn: usize) {
             all.partial += done.partial;
             all.passes += done.passes;
             all.evictions += done.evictions;
+            all.remote += done.remote;
         }
         println!(
             "{adapter}, pages of {page}: {all:?} in {:.1} s",

@@ -231,7 +231,7 @@ fn bump(gm: &Gmem) -> gmem::Kernel {
     gm.kernel_of(&device, Arc::new(kernel)).unwrap()
 }
 
-/// Touches everything there is to hear of, in 8 pages over a device of 4.
+/// Touches everything there is to hear of, in 8 pages over a device of 4, and in 6 of them at once.
 fn busy(builder: gmem::Builder) -> Gmem {
     let gm = builder
         .device(DeviceChoice::Simulated)
@@ -244,6 +244,12 @@ fn busy(builder: gmem::Builder) -> Gmem {
     x[0] = 7;
     bump(&gm).launch([8, 1, 1]).bind("x", &mut x).run().unwrap();
     assert_eq!((x[0], x[PAGE as usize / 4]), (8, 1));
+    let wide = SimKernel::new("wide", vec![updates("x")], |t| {
+        (0..6).try_for_each(|page| t.atomic_add(0, page * PAGE + 4, 1).map(drop))
+    });
+    let wide = gm.kernel_of(&device, Arc::new(wide)).unwrap();
+    let report = wide.launch([1; 3]).bind("x", &mut x).run().unwrap();
+    assert_eq!((report.remote_bytes, x[1]), (2 * PAGE, 1));
     x.evict(&device).unwrap();
     x.discard().unwrap();
     drop(x);

@@ -17,6 +17,7 @@ use crate::frames::{FrameCounts, FramePool};
 use crate::migrate::{Locked, Want, migrate};
 use crate::placement::Placement;
 use crate::policy::EvictionPolicy;
+use crate::remote::Remote;
 use crate::space::Shared;
 use crate::step::Event;
 use crate::sync::{Rank, Ranked};
@@ -32,6 +33,8 @@ pub(crate) struct DeviceMemory {
     pub(crate) windows: Vec<Window>,
     /// It gave no more.
     full: bool,
+    /// What it has in the host's memory.
+    pub(crate) remote: Remote,
 }
 
 /// One device inside one address space.
@@ -69,6 +72,7 @@ impl Context {
                     policy,
                     windows: Vec::new(),
                     full: false,
+                    remote: Remote::default(),
                 },
             ),
             lost: AtomicBool::new(false),
@@ -107,14 +111,19 @@ impl Context {
         self.device.bytes()
     }
 
-    /// Frames that the device can give, as far as is known: fewer than it said once it gave no more windows.
+    /// Frames there is room in: the device's own, and remote ones that are lent.
     pub(crate) fn capacity(&self) -> u64 {
+        self.own_capacity() + self.lent()
+    }
+
+    /// Frames of its own that the device can give, as far as is known: fewer than it said once it gave no more windows.
+    pub(crate) fn own_capacity(&self) -> u64 {
         let memory = self.memory.lock();
-        u64::from(if memory.full {
-            memory.pool.counts().total()
+        if memory.full {
+            u64::from(memory.pool.counts().total()) - memory.remote.lent()
         } else {
-            self.info.max_frames
-        })
+            u64::from(self.info.max_frames)
+        }
     }
 
     /// Binds new frames to the pages they were filled with.

@@ -40,6 +40,10 @@ pub struct Counts {
     pub attempted_passes: u64,
     /// Attempts that missed a page, and were undone.
     pub undone_passes: u64,
+    /// Passes of which some pages lay in remote frames: see [`crate::LaunchReport::remote_bytes`].
+    pub remote_passes: u64,
+    /// Passes of one workgroup over 4 KiB pieces of the pages that it touched, which did not fit as a whole.
+    pub piece_passes: u64,
     /// Bindings of passes that were translated by one added constant.
     pub slid_bindings: u64,
     /// Bindings of passes that went through the page table.
@@ -71,6 +75,8 @@ impl Counts {
                 .attempted_passes
                 .saturating_sub(earlier.attempted_passes),
             undone_passes: self.undone_passes.saturating_sub(earlier.undone_passes),
+            remote_passes: self.remote_passes.saturating_sub(earlier.remote_passes),
+            piece_passes: self.piece_passes.saturating_sub(earlier.piece_passes),
             slid_bindings: self.slid_bindings.saturating_sub(earlier.slid_bindings),
             paged_bindings: self.paged_bindings.saturating_sub(earlier.paged_bindings),
             kernel_nanos: self.kernel_nanos.saturating_sub(earlier.kernel_nanos),
@@ -94,6 +100,8 @@ pub(crate) struct Counters {
     pub(crate) resident_passes: AtomicU64,
     pub(crate) attempted_passes: AtomicU64,
     pub(crate) undone_passes: AtomicU64,
+    pub(crate) remote_passes: AtomicU64,
+    pub(crate) piece_passes: AtomicU64,
     pub(crate) slid_bindings: AtomicU64,
     pub(crate) paged_bindings: AtomicU64,
     pub(crate) kernel_nanos: AtomicU64,
@@ -124,6 +132,8 @@ impl Counters {
             resident_passes: get(&self.resident_passes),
             attempted_passes: get(&self.attempted_passes),
             undone_passes: get(&self.undone_passes),
+            remote_passes: get(&self.remote_passes),
+            piece_passes: get(&self.piece_passes),
             slid_bindings: get(&self.slid_bindings),
             paged_bindings: get(&self.paged_bindings),
             kernel_nanos: get(&self.kernel_nanos),

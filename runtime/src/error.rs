@@ -86,22 +86,28 @@ pub enum MoveError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// One workgroup touches more than the device's memory holds. Memory is as before that workgroup.
+    /// One workgroup touches more than the device's memory and remote memory hold. Memory is as before that workgroup.
     #[error(
-        "one workgroup of `{kernel}` may touch {} at once and the device has room for {capacity}: use at least {needed_bytes} bytes of device memory{}",
-        counted(*needed, "page"), or_smaller_pages(*page_bytes)
+        "one workgroup of `{kernel}` may touch {} at once{} and the device has room for {capacity}, and for {remote} more in remote memory ({remote_limit}): use at least {needed_bytes} bytes of device memory{}",
+        counted(*needed, "page"), even_in_pieces(*in_pieces), or_smaller_pages(*page_bytes, *in_pieces)
     )]
     FootprintTooLarge {
         /// The kernel.
         kernel: String,
         /// Pages it touches.
         needed: u64,
-        /// Frames there are.
+        /// Frames of the device's own there are.
         capacity: u64,
-        /// Bytes that would do.
+        /// Remote frames that could be had beside them.
+        remote: u64,
+        /// Why there are not more of these.
+        remote_limit: &'static str,
+        /// Bytes of device memory that would do.
         needed_bytes: u64,
         /// Bytes of a page.
         page_bytes: u64,
+        /// Whether 4 KiB pieces of the pages were tried, and did not fit either.
+        in_pieces: bool,
     },
     /// The kernel needs all of its bindings resident, since it can neither be probed nor undone, and they do not fit.
     #[error(
@@ -187,9 +193,17 @@ pub enum LaunchError {
     Detached,
 }
 
+fn even_in_pieces(tried: bool) -> &'static str {
+    if tried {
+        " (in pieces of 4 KiB it does not fit either)"
+    } else {
+        ""
+    }
+}
+
 /// Advice, where it can be followed.
-fn or_smaller_pages(page_bytes: u64) -> &'static str {
-    if page_bytes > PageSize::MIN.bytes() {
+fn or_smaller_pages(page_bytes: u64, in_pieces: bool) -> &'static str {
+    if page_bytes > PageSize::MIN.bytes() && !in_pieces {
         ", or smaller pages"
     } else {
         ""
@@ -201,12 +215,19 @@ mod tests {
     use super::*;
 
     fn too_large(needed: u64, page_bytes: u64) -> String {
+        told(needed, page_bytes, false)
+    }
+
+    fn told(needed: u64, page_bytes: u64, in_pieces: bool) -> String {
         LaunchError::FootprintTooLarge {
             kernel: "main".to_owned(),
             needed,
             capacity: 0,
+            remote: 0,
+            remote_limit: "none is allowed",
             needed_bytes: needed * page_bytes,
             page_bytes,
+            in_pieces,
         }
         .to_string()
     }
@@ -216,6 +237,11 @@ mod tests {
         let text = too_large(3, 65_536);
         assert!(
             text.contains("3 pages at once") && text.ends_with("or smaller pages"),
+            "{text}"
+        );
+        let text = told(3, 65_536, true);
+        assert!(
+            text.contains("4 KiB it does not fit either") && text.ends_with("device memory"),
             "{text}"
         );
         let text = too_large(3, 4096);

@@ -2,8 +2,9 @@
 //!
 //! What a box of workgroups touches is known before it runs: from the kernel's *static* footprint; else by a *probe*; else,
 //! when the footprint depends on what the launch writes, all bindings are made *resident*, and where they do not fit the box is
-//! *attempted* ([`crate::transaction`]). A box that needs more than the device has is cut in halves, down to one workgroup; boxes
-//! run in row-major order, each exactly once. Workgroups that wait for each other run in one piece, or not at all.
+//! *attempted* ([`crate::transaction`]). A box that needs more than the device has is cut in halves, down to one workgroup; one that
+//! does not fit is run over pieces of its pages ([`crate::pieces`]), else with remote frames ([`crate::remote`]). Boxes run in
+//! row-major order, each exactly once. Workgroups that wait for each other run in one piece, or not at all.
 //!
 //! ```text
 //!        fits?  ──no──> static parts known?  ──no──> probe-able? ──no──> attempt-able? ──no──> MustBeResident
@@ -27,7 +28,7 @@ use crate::counters::{Counters, add};
 use crate::error::{LaunchError, MoveError};
 use crate::probe::Prober;
 use crate::space::Shared;
-use crate::span::Span;
+use crate::span::{Span, add_touched};
 use crate::transaction::Transaction;
 
 /// What a launch did.
@@ -39,6 +40,8 @@ pub struct LaunchReport {
     pub probes: u64,
     /// Attempts that missed a page, and were undone.
     pub undone: u64,
+    /// Bytes of remote frames that a workgroup had at most: 0 unless one needed more than the device's memory.
+    pub remote_bytes: u64,
     /// Seconds in passes, from submission to completion.
     pub kernel_seconds: f64,
     /// Seconds in all.
@@ -61,6 +64,8 @@ pub(crate) struct Run<'a> {
     pub(crate) report: LaunchReport,
     /// The pages of each binding.
     pub(crate) spans: Vec<Span>,
+    /// Pieces of the last workgroup's pages were tried, and did not fit.
+    pub(crate) pieces_tried: bool,
 }
 
 /// Runs a launch to its end.
@@ -74,6 +79,8 @@ pub(crate) fn execute(
         let reason = "it failed earlier".to_owned();
         return Err(gmem_hal::DeviceError::Lost { reason }.into());
     }
+    // What a launch that failed could not give back.
+    context.end_remote(space)?;
     // Even a kernel that touches nothing, or is probed before anything is resident, binds a window.
     context.grow_for(space, 1)?;
     let spans = Span::all(launch, &space.geometry);
@@ -83,8 +90,10 @@ pub(crate) fn execute(
         launch,
         report: LaunchReport::default(),
         spans,
+        pieces_tried: false,
     };
     let done = run.all();
+    let ended = context.end_remote(space);
     run.report.seconds = started.elapsed().as_secs_f64();
     let report = run.report;
     space.tracer.end(began, || What::Launch {
@@ -93,6 +102,7 @@ pub(crate) fn execute(
         workgroups: GridBox::whole(launch.grid).workgroups(),
     });
     done?;
+    ended?;
     Ok(report)
 }
 
@@ -146,10 +156,7 @@ impl Run<'_> {
             };
             if self.fits(&known.needs, comfortable.max(1)) {
                 match self.pass(&[workgroups], &known.needs, Method::Static) {
-                    Err(LaunchError::Move(MoveError::TooLarge { .. })) if halves.is_some() => {}
-                    Err(LaunchError::Move(MoveError::TooLarge { needed, .. })) => {
-                        return Err(self.too_large(needed));
-                    }
+                    Err(LaunchError::Move(MoveError::TooLarge { .. })) => {}
                     other => return other,
                 }
             }
@@ -164,6 +171,11 @@ impl Run<'_> {
         };
         match self.launch.kernel.attemptable(self.launch) {
             Ok(()) => Transaction::new(self, workgroups).run(),
+            Err(_) if known.open.is_empty() => {
+                self.lend(known.needs.count())?;
+                self.pass(&[workgroups], &known.needs, Method::Static)?;
+                self.take_back()
+            }
             Err(also) => Err(self.must_be_resident(format!("{reason}, and {also}"))),
         }
     }
@@ -204,17 +216,7 @@ impl Run<'_> {
 
     /// Adds what a probe or an attempt touched of each binding.
     pub(crate) fn add_touched(&self, touched: &[Touched], to: &mut Needs) {
-        for (span, touched) in self.spans.iter().zip(touched) {
-            for (pages, access) in [
-                (&touched.reads, Access::Read),
-                (&touched.writes, Access::Write),
-            ] {
-                for run in pages.chunk_by(|a, b| a + 1 == *b) {
-                    let start = span.pages.start + u64::from(run[0]);
-                    span.add(start..start + run.len() as u64, access, to);
-                }
-            }
-        }
+        add_touched(&self.spans, touched, to);
     }
 
     pub(crate) fn too_large(&self, needed: u64) -> LaunchError {
@@ -222,10 +224,38 @@ impl Run<'_> {
         LaunchError::FootprintTooLarge {
             kernel: self.launch.kernel.name().to_owned(),
             needed,
-            capacity: self.capacity(),
+            capacity: self.context.own_capacity(),
+            remote: self.context.remote_capacity(),
+            remote_limit: self.context.info.remote_limit,
             needed_bytes: self.context.info.bytes_for(needed, page_bytes),
             page_bytes,
+            in_pieces: self.pieces_tried,
         }
+    }
+
+    /// Runs one workgroup that needs so many pages, which is more than there is room for, over pieces of them; else has remote
+    /// frames for it. Whether it is done. No page is claimed.
+    pub(crate) fn squeeze(&mut self, workgroup: GridBox, needed: u64) -> Result<bool, LaunchError> {
+        if self.context.lent() == 0 && self.in_pieces(workgroup)? {
+            return Ok(true);
+        }
+        self.lend(needed)?;
+        Ok(false)
+    }
+
+    /// Has remote frames for one workgroup.
+    fn lend(&mut self, needed: u64) -> Result<(), LaunchError> {
+        if !self.context.lend(self.space, needed)? {
+            return Err(self.too_large(needed));
+        }
+        let bytes = self.context.lent() * self.space.geometry.page.bytes();
+        self.report.remote_bytes = self.report.remote_bytes.max(bytes);
+        Ok(())
+    }
+
+    /// Has them no more, if it has any: that workgroup is done. No page is claimed.
+    pub(crate) fn take_back(&self) -> Result<(), LaunchError> {
+        Ok(self.context.take_back(self.space)?)
     }
 
     pub(crate) fn capacity(&self) -> u64 {
@@ -340,9 +370,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Counts how the bindings of a pass were translated.
+    /// Counts how a pass reached its pages.
     pub(crate) fn count_translations(&self, translations: &[Translation]) {
         let counters: &Counters = &self.space.counters;
+        add(&counters.remote_passes, u64::from(self.context.lent() > 0));
         for translation in translations {
             match translation {
                 Translation::Slid { .. } => add(&counters.slid_bindings, 1),

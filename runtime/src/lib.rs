@@ -5,9 +5,9 @@
 //!     │     └──── blocks (block)                      the logical page table, 2 MiB a lock
 //!     │             └─ step (step)                    the coherence protocol: one pure function
 //!     ├── fault service (fault)                       CPU touches come in here
-//!     └── context per device (context)                frames (frames), eviction (policy), claims (claim)
+//!     └── context per device (context)                frames (frames), eviction (policy), claims (claim), remote frames (remote)
 //!            └─ worker (worker)                       launches (launch), probes (probe), transactions (transaction,
-//!                                                     shadow), prefetch
+//!                                                     shadow), pieces of pages (pieces), prefetch
 //!
 //! every move: plan with `step` under block locks, execute in phases, commit or settle (migrate)
 //! ```
@@ -27,10 +27,12 @@ mod heap;
 mod launch;
 mod migrate;
 mod nodes;
+mod pieces;
 mod placement;
 pub mod policy;
 mod probe;
 mod region;
+mod remote;
 pub mod replay;
 mod shadow;
 mod space;

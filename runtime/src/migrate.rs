@@ -431,7 +431,9 @@ impl Execution<'_, '_, '_> {
         for context in self.space.contexts() {
             let changes = |p: &Planned| {
                 let writer = p.step.next.writer;
+                let held = matches!(p.want.event, Event::Hold(by) if by != context.node);
                 p.want.event == Event::Discard
+                    || held
                     || (writer.is_some()
                         && writer != p.before.writer
                         && writer != Some(context.node))

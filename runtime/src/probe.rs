@@ -116,7 +116,10 @@ impl<'r, 'a> Prober<'r, 'a> {
                     self.limit = needs.count() - 1;
                     continue;
                 }
-                Err(MoveError::TooLarge { needed, .. }) => return Err(self.run.too_large(needed)),
+                Err(MoveError::TooLarge { .. }) => {
+                    self.squeeze_first(needs.count())?;
+                    continue;
+                }
                 Err(e) => return Err(e.into()),
             }
             if self.parts.iter().take(count).all(|p| p.settled) {
@@ -124,6 +127,7 @@ impl<'r, 'a> Prober<'r, 'a> {
                 let result = self.run.submit(&boxes, &needs, Method::Probe);
                 self.claims.end(true);
                 result?;
+                self.run.take_back()?;
             } else {
                 self.probe(count)?;
             }
@@ -153,6 +157,15 @@ impl<'r, 'a> Prober<'r, 'a> {
         (self.parts.len(), needs)
     }
 
+    /// The first part is one workgroup that needs so many pages: it is done in pieces of them, or has remote frames.
+    fn squeeze_first(&mut self, needed: u64) -> Result<(), LaunchError> {
+        self.limit = u64::MAX;
+        if self.run.squeeze(self.parts[0].workgroups, needed)? {
+            self.parts.pop_front();
+        }
+        Ok(())
+    }
+
     /// Cuts the first part, whose needs alone are more than the device has.
     fn cut_first(&mut self) -> Result<(), LaunchError> {
         self.claims.end(false);
@@ -164,7 +177,11 @@ impl<'r, 'a> Prober<'r, 'a> {
                 self.parts.push_front(a);
                 Ok(())
             }
-            None => Err(self.run.too_large(part.touched.count())),
+            None => {
+                let needed = part.needs.count();
+                self.parts.push_front(part);
+                self.squeeze_first(needed)
+            }
         }
     }
 

@@ -69,6 +69,16 @@ impl<'a> Shadows<'a> {
         }
     }
 
+    /// Forgets all that is saved: pages were written by other means.
+    pub(crate) fn forget(&mut self) {
+        let saved = std::mem::take(&mut self.saved);
+        self.spare
+            .extend(saved.into_values().filter_map(|saved| match saved {
+                Saved::Frame(frame) => Some(frame),
+                Saved::Host => None,
+            }));
+    }
+
     fn put(&mut self, page: u64, saved: Saved) {
         if let Some(Saved::Frame(frame)) = self.saved.insert(page, saved) {
             self.spare.push(frame);
@@ -236,7 +246,7 @@ impl Drop for Shadows<'_> {
 }
 
 /// Does what must be done again while the device refuses it.
-fn patiently(call: impl Fn() -> Result<(), MoveError>) -> Result<(), MoveError> {
+pub(crate) fn patiently(call: impl Fn() -> Result<(), MoveError>) -> Result<(), MoveError> {
     for _ in 1..TRIES {
         match call() {
             Err(MoveError::Device(DeviceError::Refused { .. })) => {}

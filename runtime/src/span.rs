@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use gmem_hal::{Access, ByteRange, Geometry, Launch};
+use gmem_hal::{Access, ByteRange, Geometry, Launch, Touched};
 
 use crate::claim::Needs;
 
@@ -63,6 +63,21 @@ impl Span {
     /// Adds all that may be touched so.
     pub(crate) fn add_all(&self, access: Access, to: &mut Needs) {
         self.add(self.pages.clone(), access, to);
+    }
+}
+
+/// Adds what a probe or an attempt touched of each binding.
+pub(crate) fn add_touched(spans: &[Span], touched: &[Touched], to: &mut Needs) {
+    for (span, touched) in spans.iter().zip(touched) {
+        for (pages, access) in [
+            (&touched.reads, Access::Read),
+            (&touched.writes, Access::Write),
+        ] {
+            for run in pages.chunk_by(|a, b| a + 1 == *b) {
+                let start = span.pages.start + u64::from(run[0]);
+                span.add(start..start + run.len() as u64, access, to);
+            }
+        }
     }
 }
 

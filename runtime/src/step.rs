@@ -79,6 +79,8 @@ pub enum Event {
     Write(NodeId),
     /// A device gives up its copy (eviction).
     Evict(NodeId),
+    /// A device will work on the host's bytes, which nobody else may use meanwhile: they are the only copy, and the CPU has no rights.
+    Hold(NodeId),
     /// The content is not needed any more: the page becomes `Nil`.
     Discard,
 }
@@ -149,6 +151,7 @@ pub fn step(m: Mapping, event: Event, sharing: bool) -> Step {
         Event::Write(d) => device_write(m, d),
         Event::Evict(NodeId::HOST) => Step::new(m),
         Event::Evict(d) => evict(m, d),
+        Event::Hold(_) => hold(m),
         Event::Discard => discard(m),
     }
 }
@@ -307,6 +310,24 @@ fn evict(m: Mapping, d: NodeId) -> Step {
         s.push(Action::Home(d));
     }
     s.push(Action::Drop(d));
+    s
+}
+
+fn hold(m: Mapping) -> Step {
+    let mut s = Step::new(Mapping {
+        valid: NodeSet::of(NodeId::HOST),
+        writer: None,
+        host_mapped: false,
+    });
+    // They will be written.
+    s.push(Action::Reserve);
+    if m.host_mapped {
+        s.push(Action::Revoke(Rights::None));
+    }
+    fetch_home(&mut s, m);
+    for d in devices(m.valid) {
+        s.push(Action::Drop(d));
+    }
     s
 }
 

@@ -8,7 +8,7 @@
 //! ```text
 //!  guess ──> claim ──> save ──> attempt ──missed──> restore ──> fits with what it touched? ──yes──> claim ..
 //!                                  │                                    │no
-//!                                 done                      halves; one workgroup: FootprintTooLarge
+//!                                 done                      halves; one workgroup: pieces, remote frames, FootprintTooLarge
 //! ```
 //!
 //! After a page was missed the rest of an attempt works on zeroes, and what it touches may have nothing to do with what the box
@@ -89,6 +89,10 @@ impl<'r, 'a> Transaction<'r, 'a> {
                 }
                 _ => self.piece(workgroups)?,
             }
+            if self.run.context.lent() > 0 {
+                self.shadows.shrink(0);
+                self.run.take_back()?;
+            }
         }
         Ok(())
     }
@@ -135,6 +139,12 @@ impl<'r, 'a> Transaction<'r, 'a> {
                     return Ok(());
                 }
                 Outcome::Missed(touched) => touched,
+                Outcome::TooLarge if halves.is_none() => {
+                    if self.squeeze(workgroups, needs.count())? {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Outcome::TooLarge => return self.cut(workgroups, needs.count()),
             };
             let mut more = needs.clone();
@@ -153,12 +163,29 @@ impl<'r, 'a> Transaction<'r, 'a> {
             let mut alone = sure.clone();
             alone.extend(&touched);
             alone.normalize();
-            if alone == needs || restarts == 0 || !self.run.fits(&alone, room) {
+            if restarts > 0 && self.run.fits(&alone, room) && alone != needs {
+                restarts -= 1;
+                needs = alone;
+            } else if halves.is_some() {
                 return self.cut(workgroups, alone.count());
+            } else {
+                if self.squeeze(workgroups, alone.count())? {
+                    return Ok(());
+                }
+                needs = alone;
             }
-            restarts -= 1;
-            needs = alone;
         }
+    }
+
+    /// Does one workgroup that needs so many pages in pieces of them, or has remote frames for it. Whether it is done.
+    fn squeeze(&mut self, workgroup: GridBox, needed: u64) -> Result<bool, LaunchError> {
+        self.shadows.shrink(0);
+        let done = self.run.squeeze(workgroup, needed)?;
+        if done {
+            // What it stored, nobody noted here.
+            self.shadows.forget();
+        }
+        Ok(done)
     }
 
     /// Puts the halves of a box that needs so many pages on the stack, and sees to it that those that are still too large are
@@ -267,6 +294,7 @@ impl<'r, 'a> Transaction<'r, 'a> {
             launch,
             boxes: &[workgroups],
             translations: &translations,
+            page: space.geometry.page,
             pages: &pages,
         });
         let report = match done {

@@ -108,6 +108,10 @@ pub struct Common {
     /// [default: 256MiB on a software adapter, 16MiB on the simulated device, else 1GiB; for demos an eighth of the data]
     #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse_nonzero)]
     pub device_memory: Option<u64>,
+    /// Cap on the host memory lent to single workgroups that need more than the device memory, which find it there, slowly; 0 for none
+    /// [default: as much as the device memory, and at least 64MiB; GL has none]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size::parse)]
+    pub remote_memory: Option<u64>,
     /// Unit of migration and translation: a power of two from 4KiB to 2MiB [default: 64KiB, for demos less where device memory is small]
     #[arg(long, global = true, value_name = "SIZE", value_parser = page_size)]
     pub page_size: Option<PageSize>,

@@ -43,7 +43,7 @@ fn common_options_stand_before_or_after_the_command() {
 #[test]
 fn every_common_option_is_read() {
     let common = parse(
-        "demo --page-size 4KiB --policy clock --adapter llvmpipe --host mprotect --report a/b.json --device-memory 1G",
+        "demo --page-size 4KiB --policy clock --adapter llvmpipe --host mprotect --report a/b.json --device-memory 1G --remote-memory 0",
     )
     .unwrap()
     .common;
@@ -55,6 +55,10 @@ fn every_common_option_is_read() {
         Some(HostMechanism::Mprotect)
     );
     assert_eq!(common.report, Some(PathBuf::from("a/b.json")));
+    assert_eq!(
+        (common.device_memory, common.remote_memory),
+        (Some(1 << 30), Some(0))
+    );
 }
 
 #[test]
@@ -192,6 +196,8 @@ fn options_that_would_change_nothing_are_refused() {
         ("replay t.json --adapter gl", "--adapter"),
         ("replay t.json --host explicit", "--host"),
         ("bench --device-memory 1MiB", "--device-memory"),
+        ("bench --remote-memory 0", "--remote-memory"),
+        ("replay t.json --remote-memory 1MiB", "--remote-memory"),
         ("bench --policy lru", "--policy"),
         ("bench --from a.json --seed 3", "--seed"),
         ("bench --from a.json --trace t.json", "--trace"),

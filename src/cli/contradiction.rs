@@ -93,6 +93,7 @@ impl Common {
             (self.adapter.is_some(), "--adapter"),
             (self.page_size.is_some(), "--page-size"),
             (self.host.is_some(), "--host"),
+            (self.remote_memory.is_some(), "--remote-memory"),
         ];
         let replayed = [
             (self.device_memory.is_some(), "--device-memory"),
@@ -113,7 +114,7 @@ impl Common {
             // Its cases are about certain amounts and policies.
             Some(Command::Bench(_)) => (
                 "`gmem bench`, whose cases choose their own",
-                replayed.to_vec(),
+                [&replayed[..], &space[3..]].concat(),
             ),
             _ => return Ok(()),
         };

@@ -54,6 +54,11 @@ struct Device {
     window_bytes: u64,
     /// Pages that all of them hold.
     pages: u64,
+    /// Pages of remote memory, for workgroups that need more than that.
+    remote_pages: u64,
+    /// Why there are not more of them.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    remote_limit: &'static str,
     /// Why it is the simulated one.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -179,6 +184,8 @@ fn device(common: &Common) -> Result<Device, Failure> {
         windows: pages.div_ceil(each),
         window_bytes,
         pages,
+        remote_pages: info.remote_frames.into(),
+        remote_limit: info.remote_limit,
         reason: match engine {
             Engine::Simulated { instead } => instead,
             Engine::Gpu(_) => None,
@@ -260,6 +267,12 @@ fn write_text(text: &mut String, info: &Info) -> std::fmt::Result {
             text,
             "  in                {windows}, {}",
             counted(device.pages, "page")
+        )?;
+        writeln!(
+            text,
+            "  remote memory     {} ({})",
+            counted(device.remote_pages, "page"),
+            device.remote_limit
         )?;
     }
     writeln!(text, "\nHost mechanism: {}", info.host.mechanism)?;

@@ -130,9 +130,9 @@ pub struct Report {
     pub device_memory: u64,
     /// The most that all windows together ever had.
     pub peak_device_bytes: u64,
-    /// Bytes of every buffer created: windows, tables, staging, remote.
+    /// Bytes of all buffers: tables and staging as they are, windows and remote windows at their most.
     pub wgpu_bytes: u64,
-    /// Bytes of frames mapped remotely.
+    /// The most bytes of remote memory there ever was: 0 unless a workgroup needed more than the device memory.
     pub remote_bytes: u64,
     /// Bytes in a page.
     pub page_size: u64,

@@ -194,8 +194,15 @@ fn summary(kernel: &Kernel, args: &RunArgs, report: &Report, passes: u64) -> Str
 /// What was bound and moved, in a line.
 pub(super) fn figures(report: &Report) -> String {
     let moved = |moved: &report::ByCause| moved.each().map(|(_, bytes)| bytes).sum::<u64>();
+    let remote = match report.remote_bytes {
+        0 => String::new(),
+        bytes => format!(
+            " and {} of remote memory, for workgroups that did not fit",
+            size::show(bytes)
+        ),
+    };
     format!(
-        "{} bound, {} of device memory; {} moved there, {} back; {}, {}\n",
+        "{} bound, {} of device memory{remote}; {} moved there, {} back; {}, {}\n",
         size::show(report.bytes_bound),
         size::show(report.device_memory),
         size::show(moved(&report.moved.host_to_device)),

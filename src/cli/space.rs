@@ -107,8 +107,12 @@ pub fn builder(common: &Common) -> Builder {
 }
 
 fn with_memory(common: &Common, builder: Builder) -> Builder {
-    match common.device_memory {
+    let builder = match common.device_memory {
         Some(bytes) => builder.device_memory(bytes),
+        None => builder,
+    };
+    match common.remote_memory {
+        Some(bytes) => builder.remote_memory(bytes),
         None => builder,
     }
 }

@@ -222,6 +222,7 @@ fn name(what: &What) -> String {
         What::Wait { on } => format!("wait for {}", on.name()),
         What::Attach { facts, .. } => format!("attach {}", facts.name),
         What::Grow { .. } => "grow".to_owned(),
+        What::Remote { .. } => "remote frames".to_owned(),
         What::Compile { kernel } => format!("compile {kernel}"),
         What::Gpu { kernel, probe } => {
             format!("{} {kernel}", if *probe { "probe" } else { "run" })
@@ -321,7 +322,9 @@ fn what<M: SerializeMap>(what: &What, map: &mut M) -> Result<(), M::Error> {
             map.serialize_entry("window_frames", &facts.window_frames)?;
             map.serialize_entry("window_overhead", &facts.window_overhead)
         }
-        What::Grow { frames, .. } => map.serialize_entry("count", frames),
+        What::Grow { frames, .. } | What::Remote { frames, .. } => {
+            map.serialize_entry("count", frames)
+        }
         What::Compile { kernel } => map.serialize_entry("kernel", &**kernel),
         What::Gpu { kernel, probe } => {
             map.serialize_entry("kernel", &**kernel)?;

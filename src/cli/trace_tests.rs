@@ -92,6 +92,10 @@ fn each_kind() -> Vec<What> {
             node: NODE,
             frames: 4,
         },
+        What::Remote {
+            node: NODE,
+            frames: 3,
+        },
         What::Compile {
             kernel: "triad".into(),
         },

@@ -330,7 +330,7 @@ fn memory_that_does_not_do_is_an_error_that_says_how_much_would() {
         ))
     };
     run("--device-memory 1KiB").refused(1, &["1024 bytes", "at least"]);
-    run("--device-memory 100KiB").refused(1, &["at least"]);
+    run("--device-memory 5KiB --page-size 4KiB --remote-memory 0").refused(1, &["at least"]);
     folder
         .gmem(&format!(
             "run k.wgsl --grid 1 --bind x=zeros:1000T --bind y=zeros:4 --uniform params=Params:1,2 --adapter {adapter}"

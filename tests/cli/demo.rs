@@ -183,7 +183,7 @@ fn memory_below_one_workgroup_is_an_error_that_says_how_much_would_do() {
     for adapter in adapters() {
         let folder = Folder::new(&format!("small-{adapter}"));
         folder
-            .gmem(&format!("demo triad --adapter {adapter} --size 1MiB --page-size 64KiB --device-memory 130KiB"))
+            .gmem(&format!("demo triad --adapter {adapter} --size 1MiB --page-size 4KiB --device-memory 9KiB --remote-memory 0"))
             .refused(1, &["triad", "at least", "bytes of device memory"]);
         folder
             .gmem(&format!(

@@ -97,6 +97,51 @@ fn arrays_of_numpy_go_through_a_kernel_in_far_less_memory() {
 }
 
 #[test]
+fn a_workgroup_that_does_not_fit_is_run_from_remote_memory_and_the_report_says_so() {
+    for adapter in adapters() {
+        let folder = Folder::new(&format!("remote-{adapter}"));
+        folder.write(
+            "k.wgsl",
+            "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+             @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { x[id.x * 1024u] += 1u; }",
+        );
+        let run = |more: &str| {
+            folder.gmem(&format!(
+                "run k.wgsl --grid 1 --bind x=zeros:u32:65536,out=x.npy --device-memory 64KiB --page-size 4KiB \
+                 --report run.json --trace t.json --adapter {adapter} {more}"
+            ))
+        };
+        let refused = [
+            "may touch 64 pages at once",
+            "room for 15, and for 0 more in remote memory",
+            "bytes of device memory",
+        ];
+        run("--remote-memory 0").refused(1, &[&refused[..], &["none is allowed"]].concat());
+        if adapter == "gl" {
+            run("").refused(1, &refused);
+            continue;
+        }
+        let done = run("").ok();
+        assert!(
+            done.out
+                .contains("of remote memory, for workgroups that did not fit"),
+            "{done:#?}"
+        );
+        let (report, file) = (folder.json("run.json"), folder.read("x.npy"));
+        let remote = report["remote_bytes"].as_u64().unwrap();
+        assert!(remote >= 49 * 4096, "{report}");
+        assert!(report["wgpu_bytes"].as_u64() > Some(remote), "{report}");
+        assert!(
+            report["peak_device_bytes"].as_u64() <= Some(64 << 10),
+            "{report}"
+        );
+        let words: Vec<u32> = (0..65_536).map(|i| u32::from(i % 1024 == 0)).collect();
+        assert!(read_npy(&file).1 == bytes(&words));
+        assert!(folder.gmem("replay t.json").ok().out.contains("64 frames"));
+    }
+}
+
+#[test]
 fn bytes_of_any_length_go_in_and_come_out_at_that_length() {
     let Some(adapter) = adapter() else { return };
     let folder = Folder::new("bin");

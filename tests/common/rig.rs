@@ -21,6 +21,11 @@ pub struct Rig {
 impl Rig {
     /// Over this host memory, with devices of so many frames.
     pub fn new(host: Arc<dyn HostMemory>, frames: &[u64]) -> Self {
+        Self::remote(host, frames, 0)
+    }
+
+    /// The same, where each device may have so many remote frames too.
+    pub fn remote(host: Arc<dyn HostMemory>, frames: &[u64], remote: u64) -> Self {
         let space = AddressSpace::new(host, PageSize::MIN).unwrap();
         let devices = frames
             .iter()
@@ -28,6 +33,7 @@ impl Rig {
                 let device = Arc::new(SimDevice::new(SimOptions {
                     capacity_bytes: frames * PAGE,
                     window_bytes: 4 * PAGE,
+                    remote_bytes: remote * PAGE,
                     ..SimOptions::default()
                 }));
                 let policy = build(PolicyKind::Lru, 0);

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gmem_hal::{
-    Access, ByteRange, Cause, DeviceError, HostMemory, Kernel, Launch, NodeId, PageSize, Va,
+    Access, ByteRange, Cause, Device, DeviceError, HostMemory, Kernel, Launch, NodeId, PageSize, Va,
 };
 use gmem_runtime::policy::{PolicyKind, build};
 use gmem_runtime::{AddressSpace, Heap, LaunchError, MoveError, Placement};
-use gmem_sim::{Call, Injection, SimDevice, SimOptions};
+use gmem_sim::{Call, Injection, SimDevice, SimKernel, SimOptions};
 
 use super::audit::{audit, same};
 use super::flat::Allocation;
@@ -24,6 +24,8 @@ pub struct Setup {
     pub page: u64,
     /// Frames of each device.
     pub budgets: Vec<u64>,
+    /// Remote frames of each device.
+    pub remote: u64,
     /// Pages in a window.
     pub window: u64,
     pub policy: PolicyKind,
@@ -41,6 +43,10 @@ pub struct Done {
     pub failed: u64,
     pub too_large: u64,
     pub partial: u64,
+    /// Passes that used remote frames.
+    pub remote: u64,
+    /// Passes over pieces of pages.
+    pub pieces: u64,
 }
 
 /// Bytes that all allocations together may have.
@@ -70,6 +76,7 @@ impl World {
                 let device = Arc::new(SimDevice::new(SimOptions {
                     capacity_bytes: budget * setup.page,
                     window_bytes: setup.window * setup.page,
+                    remote_bytes: setup.remote * setup.page,
                     seed: setup.seed + i,
                     probe_width: 1 + (setup.seed % 9) as usize,
                     ..SimOptions::default()
@@ -123,6 +130,7 @@ impl World {
 
     pub fn audit(&mut self) {
         self.disarm();
+        self.end_remote();
         audit(&self.space, &self.devices, &self.allocations);
         for ((node, _), budget) in self.devices.iter().zip(&self.setup.budgets) {
             let (_, bytes) = self.space.device(*node).expect("it is attached");
@@ -130,6 +138,26 @@ impl World {
                 bytes.peak_windows <= budget * self.setup.page,
                 "the cap of {node:?} holds: {bytes:?}"
             );
+        }
+    }
+
+    /// After a launch whose errors were in the way of that, the next one gives remote memory back.
+    fn end_remote(&self) {
+        for (node, device) in &self.devices {
+            if device.bytes().remote == 0 {
+                continue;
+            }
+            let nothing = SimKernel::new("nothing", Vec::new(), |_| Ok(()));
+            let launch = Launch {
+                kernel: Arc::new(nothing),
+                bound: Vec::new(),
+                values: Vec::new(),
+                grid: [1; 3],
+                reach: Vec::new(),
+            };
+            let launched = self.space.launch(*node, launch).expect("it is well formed");
+            launched.wait().expect("it does nothing");
+            assert_eq!(device.bytes().remote, 0, "{node:?} kept remote memory");
         }
     }
 
@@ -161,6 +189,8 @@ impl World {
             );
         }
         assert!(self.space.regions() <= self.slabs.len(), "regions leaked");
+        let counts = self.space.counts();
+        (self.done.remote, self.done.pieces) = (counts.remote_passes, counts.piece_passes);
         self.done
     }
 

@@ -112,6 +112,8 @@ fn run(adapter: &AdapterChoice, case: &Case, tamper: Tamper<'_>) -> Result<Verdi
     let gm = Gmem::builder()
         .device(DeviceChoice::Gpu(adapter.clone()))
         .device_memory(setting.budget())
+        // Those that do not fit are refused as often as they run.
+        .remote_memory([0, 64 << 20][(setting.seed % 2) as usize])
         .page_size(setting.page)
         .policy(setting.policy)
         .placement(setting.placement)

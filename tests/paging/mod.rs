@@ -120,6 +120,8 @@ pub fn space(adapter: &AdapterChoice, page: u64, bytes: u64) -> Gmem {
     Gmem::builder()
         .device(DeviceChoice::Gpu(adapter.clone()))
         .device_memory(bytes)
+        // What a workgroup needs is to be told.
+        .remote_memory(0)
         .page_size(page)
         .build()
         .unwrap_or_else(|e| panic!("{adapter}: {e}"))

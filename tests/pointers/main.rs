@@ -11,6 +11,7 @@ mod skipped;
 mod built;
 mod list;
 mod tree;
+mod wide;
 mod wild;
 
 use few_pages::{PAGE, space};

@@ -1,6 +1,6 @@
 //! Attempts: passes that may find that they miss pages, and are then as if they had not been.
 
-use crate::{FrameIndex, GridBox, Launch, PageEntry, Touched, Translation};
+use crate::{FrameIndex, GridBox, Launch, PageEntry, PageSize, Touched, Translation};
 
 /// A pass of which nobody knows what it touches, over the pages that it may touch.
 ///
@@ -13,6 +13,9 @@ pub struct Attempt<'a> {
     /// The translation of each binding: paged, or slid over all of the binding, whose pages are then all in `pages`, for
     /// writing if the kernel writes it.
     pub translations: &'a [Translation],
+    /// The size of `pages`, and of what is touched: the space's, with any translations, or a smaller one, in which all bindings are
+    /// paged. Then frames are counted as if all of the device's were so small.
+    pub page: PageSize,
     /// The pages of the space that it may touch, ascending, each with its frame and whether it may be stored to. Others are
     /// missing, whether or not the device has them.
     pub pages: &'a [PageEntry],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Attempt, AttemptReport, DeviceError, FrameCopy, Geometry, GridBox, HostMemory, Kernel, Launch,
-    Pass, PassReport, ProbeReport,
+    PageSize, Pass, PassReport, ProbeReport,
 };
 
 /// A page-sized piece of a device's memory, numbered over all of its windows.
@@ -74,6 +74,10 @@ pub struct DeviceInfo {
     pub window_frames: u32,
     /// Bytes of each window that hold no frame (guards).
     pub window_overhead: u64,
+    /// The most frames that [`Device::grow_remote`] will ever give at once; 0 where there are none.
+    pub remote_frames: u32,
+    /// Why there are not more of these, for people.
+    pub remote_limit: &'static str,
 }
 
 impl DeviceInfo {
@@ -95,6 +99,10 @@ pub struct DeviceBytes {
     pub staging: u64,
     /// The highest value of `windows` so far.
     pub peak_windows: u64,
+    /// Remote windows: in the host's memory, and beyond the device-memory cap.
+    pub remote: u64,
+    /// The highest value of `remote` so far.
+    pub peak_remote: u64,
 }
 
 /// One device's memory, page table and copy engine (`gm_mmu`). The manager decides; a device only does.
@@ -122,6 +130,19 @@ pub trait Device: Send + Sync {
     #[doc(alias = "gm_dev_register_physmem")]
     fn grow(&self, want: u32) -> Result<Window, DeviceError>;
 
+    /// Creates one more window, of *remote* frames: in the host's memory, where kernels reach them in place, slowly. Asked for
+    /// once [`Device::grow`] has given all it has, which then gives no more. It holds `want`, or fewer where a window cannot be as large.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`] when no frame can be had: there are [`DeviceInfo::remote_frames`], or the adapter gives no more.
+    fn grow_remote(&self, want: u32) -> Result<Window, DeviceError>;
+
+    /// Gives all remote windows back. None of their frames holds a page, nor has a translation.
+    ///
+    /// # Errors
+    /// When it could not be done: they are all still there.
+    fn drop_remote(&self) -> Result<(), DeviceError>;
+
     /// Changes page-table entries, as one batch (`tlb_invl_coalesced`). Later entries win over earlier ones.
     ///
     /// # Errors
@@ -142,6 +163,28 @@ pub trait Device: Send + Sync {
     /// When a copy could not be made.
     #[doc(alias = "peer_unmap")]
     fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError>;
+
+    /// As [`Device::upload`], in pieces that are smaller than a page: frames are counted as if all were of that size.
+    ///
+    /// # Errors
+    /// When a copy could not be made.
+    fn upload_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError>;
+
+    /// As [`Device::download`], in pieces that are smaller than a page: frames are counted as if all were of that size.
+    ///
+    /// # Errors
+    /// When a copy could not be made.
+    fn download_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError>;
 
     /// Fills frames with zeroes (`peer_map` without `copy`).
     ///

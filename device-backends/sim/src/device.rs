@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gmem_hal::{
     Attempt, AttemptReport, CopyRun, Device, DeviceBytes, DeviceError, DeviceInfo, FrameCopy,
-    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, Pass,
+    FrameIndex, FrameRun, Geometry, GridBox, HostMemory, Kernel, Launch, PageEntry, PageSize, Pass,
     PassReport, ProbeReport, Translation, Window,
 };
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -28,6 +28,8 @@ pub struct SimOptions {
     pub capacity_bytes: u64,
     /// Bytes in the largest window: rounded down to pages, at least one.
     pub window_bytes: u64,
+    /// Bytes of remote memory: none by default. Rounded down to pages.
+    pub remote_bytes: u64,
     /// What all chance comes from.
     pub seed: u64,
     /// How long each call takes, drawn anew for each.
@@ -43,6 +45,7 @@ impl Default for SimOptions {
             name: "sim".to_owned(),
             capacity_bytes: 16 << 20,
             window_bytes: 4 << 20,
+            remote_bytes: 0,
             seed: 0,
             latency: None,
             probe_width: 16,
@@ -154,6 +157,10 @@ impl SimDevice {
         self.attached().run(run).to_vec()
     }
 
+    fn page(&self) -> PageSize {
+        self.attached().geometry.page
+    }
+
     fn attached(&self) -> MappedMutexGuard<'_, Memory> {
         MutexGuard::map(self.memory.lock(), |memory| {
             memory.as_mut().expect("attach comes before any other call")
@@ -179,12 +186,12 @@ impl SimDevice {
     }
 
     /// Fails in the midst of writing to frames: some hold what they should, some nothing sensible, some what they held.
-    fn scribble(&self, runs: impl Iterator<Item = FrameRun>) {
+    fn scribble(&self, size: PageSize, runs: impl Iterator<Item = FrameRun>) {
         let mut memory = self.attached();
-        let page = memory.geometry.page.bytes() as usize;
         self.gate.with_rng(|rng| {
             for run in runs {
-                for frame in memory.run_mut(run).chunks_mut(page) {
+                let frames = memory.run_mut_in(size, run);
+                for frame in frames.chunks_mut(size.bytes() as usize) {
                     if rng.below(3) != 0 {
                         rng.fill(frame);
                     }
@@ -234,10 +241,16 @@ impl SimDevice {
         for entry in attempt.pages {
             let frame = entry.frame.expect("a page of an attempt has a frame");
             // Asserts that the frame exists.
-            self.attached().run(FrameRun::new(frame.0, 1));
+            self.attached()
+                .run_in(attempt.page, FrameRun::new(frame.0, 1));
             granted.insert(entry.page, frame);
         }
         let geometry = self.attached().geometry;
+        let slid = |t: &Translation| matches!(t, Translation::Slid { .. });
+        assert!(
+            attempt.page == geometry.page || !attempt.translations.iter().any(slid),
+            "an attempt in pieces of pages slides nothing"
+        );
         for (b, translation) in attempt.translations.iter().enumerate() {
             let Translation::Slid {
                 slice,
@@ -294,6 +307,7 @@ impl Device for SimDevice {
             geometry,
             self.options.capacity_bytes,
             self.options.window_bytes,
+            self.options.remote_bytes,
         )?;
         let new = memory.insert(new);
         Ok(DeviceInfo {
@@ -302,6 +316,8 @@ impl Device for SimDevice {
             max_frames: new.max_frames,
             window_frames: new.window_frames,
             window_overhead: 0,
+            remote_frames: new.remote_frames,
+            remote_limit: "that is all it is allowed",
         })
     }
 
@@ -309,6 +325,23 @@ impl Device for SimDevice {
         match self.gate.enter(Call::Grow)? {
             Some(error) => Err(error),
             None => self.attached().grow(want),
+        }
+    }
+
+    fn grow_remote(&self, want: u32) -> Result<Window, DeviceError> {
+        match self.gate.enter(Call::GrowRemote)? {
+            Some(error) => Err(error),
+            None => self.attached().grow_remote(want),
+        }
+    }
+
+    fn drop_remote(&self) -> Result<(), DeviceError> {
+        match self.gate.enter(Call::DropRemote)? {
+            Some(error) => Err(error),
+            None => {
+                self.attached().drop_remote();
+                Ok(())
+            }
         }
     }
 
@@ -321,14 +354,29 @@ impl Device for SimDevice {
     }
 
     fn upload(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let size = self.page();
+        self.upload_pieces(size, runs, host)
+    }
+
+    fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+        let size = self.page();
+        self.download_pieces(size, runs, host)
+    }
+
+    fn upload_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError> {
         let failure = self.gate.enter(Call::Upload)?;
         for run in runs {
             let mut memory = self.attached();
-            let frames = memory.run_mut(run.frames);
+            let frames = memory.run_mut_in(size, run.frames);
             host.read_bytes(run.offset, frames);
         }
         if let Some(error) = failure {
-            self.scribble(runs.iter().map(|run| run.frames));
+            self.scribble(size, runs.iter().map(|run| run.frames));
             return Err(error);
         }
         let pages = runs.iter().map(|run| u64::from(run.frames.frames)).sum();
@@ -338,13 +386,18 @@ impl Device for SimDevice {
         Ok(())
     }
 
-    fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
+    fn download_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError> {
         let failure = self.gate.enter(Call::Download)?;
         for run in runs {
-            host.write_bytes(run.offset, self.attached().run(run.frames));
+            host.write_bytes(run.offset, self.attached().run_in(size, run.frames));
         }
         if let Some(error) = failure {
-            let page = self.attached().geometry.page.bytes();
+            let page = size.bytes();
             let mut rubbish = vec![0; page as usize];
             for run in runs {
                 for at in 0..u64::from(run.frames.frames) {
@@ -372,7 +425,8 @@ impl Device for SimDevice {
             self.attached().run_mut(run).fill(0);
         }
         if let Some(error) = failure {
-            self.scribble(runs.iter().copied());
+            let size = self.page();
+            self.scribble(size, runs.iter().copied());
             return Err(error);
         }
         let frames = runs.iter().map(|run| u64::from(run.frames)).sum();
@@ -432,7 +486,10 @@ impl Device for SimDevice {
             Some(DeviceError::Refused { .. }) => 0,
             Some(_) => self.gate.with_rng(|rng| rng.below(all + 1)),
         };
-        let geometry = self.attached().geometry;
+        let geometry = Geometry {
+            page: attempt.page,
+            ..self.attached().geometry
+        };
         let mut findings = Findings::new(attempt.launch.bound.len());
         let ids = attempt.boxes.iter().flat_map(workgroups);
         for id in ids.take(usize::try_from(most).unwrap_or(usize::MAX)) {
@@ -480,7 +537,8 @@ impl Device for SimDevice {
                 .copy_from_slice(&bytes);
         }
         if let Some(error) = failure {
-            self.scribble(copies.iter().map(|copy| FrameRun::new(copy.to, 1)));
+            let size = self.page();
+            self.scribble(size, copies.iter().map(|copy| FrameRun::new(copy.to, 1)));
             return Err(error);
         }
         Ok(())

@@ -31,11 +31,15 @@ pub enum Call {
     Attempt,
     /// [`gmem_hal::Device::copy_frames`].
     CopyFrames,
+    /// [`gmem_hal::Device::grow_remote`].
+    GrowRemote,
+    /// [`gmem_hal::Device::drop_remote`].
+    DropRemote,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Attach,
         Self::Grow,
         Self::SetEntries,
@@ -46,6 +50,8 @@ impl Call {
         Self::Probe,
         Self::Attempt,
         Self::CopyFrames,
+        Self::GrowRemote,
+        Self::DropRemote,
     ];
 
     /// The function's name.
@@ -62,6 +68,8 @@ impl Call {
             Self::Probe => "probe",
             Self::Attempt => "attempt",
             Self::CopyFrames => "copy_frames",
+            Self::GrowRemote => "grow_remote",
+            Self::DropRemote => "drop_remote",
         }
     }
 
@@ -88,7 +96,7 @@ pub struct Injection {
     pub error: DeviceError,
     /// Whether it fails before it did anything. Otherwise it fails in the midst of it, as far as the contract of
     /// [`gmem_hal::Device`] permits: copies and `zero` leave rubbish where they were writing, a `run` or `attempt` has run some workgroups
-    /// (but for [`DeviceError::Refused`], which promises no effect); `grow`, `set_entries` and `probe` change nothing.
+    /// (but for [`DeviceError::Refused`], which promises no effect); `grow`, `grow_remote`, `drop_remote`, `set_entries` and `probe` change nothing.
     pub before_effect: bool,
 }
 

@@ -1,11 +1,13 @@
 //! The simulated memory: windows of plain bytes, and the page table.
 //!
-//! Invariants: a window's bytes never move or shrink; the page table names existing frames and pages of the space only.
+//! Invariants: a window's bytes never move or shrink, remote windows come last; the page table names existing frames and pages of the space only.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use gmem_hal::{DeviceBytes, DeviceError, FrameIndex, FrameRun, Geometry, PageEntry, Window};
+use gmem_hal::{
+    DeviceBytes, DeviceError, FrameIndex, FrameRun, Geometry, PageEntry, PageSize, Window,
+};
 
 /// What fills memory that nobody has written yet: a page that should have been zeroed and was not shows it.
 pub const GARBAGE: u8 = 0xa5;
@@ -26,11 +28,21 @@ pub(crate) struct Memory {
     per_window: u32,
     windows: Vec<Box<[u8]>>,
     frames: u32,
+    /// The most remote frames, how many of them there are, and in how many windows.
+    pub(crate) remote_frames: u32,
+    remote: u32,
+    remote_windows: usize,
+    peak_remote: u64,
     entries: HashMap<u64, (FrameIndex, bool)>,
 }
 
 impl Memory {
-    pub(crate) fn new(geometry: Geometry, capacity: u64, window: u64) -> Result<Self, DeviceError> {
+    pub(crate) fn new(
+        geometry: Geometry,
+        capacity: u64,
+        window: u64,
+        remote: u64,
+    ) -> Result<Self, DeviceError> {
         let page = geometry.page.bytes();
         let max_frames = u32::try_from(capacity / page).unwrap_or(u32::MAX);
         if max_frames == 0 {
@@ -48,6 +60,10 @@ impl Memory {
             per_window,
             windows: Vec::new(),
             frames: 0,
+            remote_frames: u32::try_from(remote / page).unwrap_or(u32::MAX),
+            remote: 0,
+            remote_windows: 0,
+            peak_remote: 0,
             entries: HashMap::new(),
         })
     }
@@ -57,21 +73,51 @@ impl Memory {
     }
 
     pub(crate) fn grow(&mut self, want: u32) -> Result<Window, DeviceError> {
+        let left = match self.remote_windows {
+            0 => self.max_frames - self.frames,
+            _ => 0,
+        };
+        let window = self.window(want, left)?;
+        self.frames += window.frames;
+        Ok(window)
+    }
+
+    pub(crate) fn grow_remote(&mut self, want: u32) -> Result<Window, DeviceError> {
+        let window = self.window(want, self.remote_frames - self.remote)?;
+        self.remote += window.frames;
+        self.remote_windows += 1;
+        self.peak_remote = self.peak_remote.max(self.bytes().remote);
+        Ok(window)
+    }
+
+    pub(crate) fn drop_remote(&mut self) {
+        let kept = self.windows.len() - self.remote_windows;
+        let first = kept as u64 * u64::from(self.window_frames);
+        let named = self
+            .entries
+            .iter()
+            .find(|(_, (frame, _))| u64::from(frame.0) >= first);
+        assert!(
+            named.is_none(),
+            "remote windows are dropped while there is a translation to one: {named:?}"
+        );
+        self.windows.truncate(kept);
+        (self.remote, self.remote_windows) = (0, 0);
+    }
+
+    /// One more window, of at most `left` frames.
+    fn window(&mut self, want: u32, left: u32) -> Result<Window, DeviceError> {
         let out_of_memory = DeviceError::OutOfMemory {
             what: "a window",
             bytes: u64::from(want.max(1)) * self.geometry.page.bytes(),
         };
-        let frames = want
-            .max(1)
-            .min(self.per_window)
-            .min(self.max_frames - self.frames);
+        let frames = want.max(1).min(self.per_window).min(left);
         let first = self.windows.len() as u64 * u64::from(self.window_frames);
         if frames == 0 || first + u64::from(frames) > u64::from(u32::MAX) {
             return Err(out_of_memory);
         }
         let bytes = frames as usize * self.page();
         self.windows.push(vec![GARBAGE; bytes].into_boxed_slice());
-        self.frames += frames;
         Ok(Window {
             first: FrameIndex(first as u32),
             frames,
@@ -117,9 +163,16 @@ impl Memory {
     }
 
     fn place(&self, run: FrameRun) -> (usize, Range<usize>) {
-        let window = (run.first.0 / self.window_frames) as usize;
-        let start = (run.first.0 % self.window_frames) as usize * self.page();
-        let end = start + run.frames as usize * self.page();
+        self.place_in(self.geometry.page, run)
+    }
+
+    /// Where a run lies whose frames are counted as if all were of such a size.
+    fn place_in(&self, size: PageSize, run: FrameRun) -> (usize, Range<usize>) {
+        let each = (self.geometry.page.bytes() / size.bytes()) as u32;
+        let window_frames = self.window_frames * each;
+        let window = (run.first.0 / window_frames) as usize;
+        let start = (run.first.0 % window_frames) as usize * size.bytes() as usize;
+        let end = start + run.frames as usize * size.bytes() as usize;
         let len = self.windows.get(window).map_or(0, |w| w.len());
         assert!(
             end <= len && run.frames > 0,
@@ -132,19 +185,29 @@ impl Memory {
 
     /// The bytes of adjacent frames.
     pub(crate) fn run(&self, run: FrameRun) -> &[u8] {
-        let (window, bytes) = self.place(run);
+        self.run_in(self.geometry.page, run)
+    }
+
+    /// The bytes of adjacent frames of such a size.
+    pub(crate) fn run_in(&self, size: PageSize, run: FrameRun) -> &[u8] {
+        let (window, bytes) = self.place_in(size, run);
         &self.windows[window][bytes]
     }
 
     /// The bytes of adjacent frames, to be written.
     pub(crate) fn run_mut(&mut self, run: FrameRun) -> &mut [u8] {
-        let (window, bytes) = self.place(run);
+        self.run_mut_in(self.geometry.page, run)
+    }
+
+    /// The bytes of adjacent frames of such a size, to be written.
+    pub(crate) fn run_mut_in(&mut self, size: PageSize, run: FrameRun) -> &mut [u8] {
+        let (window, bytes) = self.place_in(size, run);
         &mut self.windows[window][bytes]
     }
 
-    /// Where the byte `skip` of a run lies.
-    pub(crate) fn byte_of(&self, run: FrameRun, skip: u64) -> Place {
-        let (window, bytes) = self.place(run);
+    /// Where the byte `skip` of a run of frames of such a size lies.
+    pub(crate) fn byte_of(&self, size: PageSize, run: FrameRun, skip: u64) -> Place {
+        let (window, bytes) = self.place_in(size, run);
         debug_assert!(skip < bytes.len() as u64);
         Place {
             window,
@@ -161,12 +224,15 @@ impl Memory {
     }
 
     pub(crate) fn bytes(&self) -> DeviceBytes {
-        let windows = self.windows.iter().map(|w| w.len() as u64).sum();
+        let page = self.geometry.page.bytes();
+        let windows = u64::from(self.frames) * page;
         DeviceBytes {
             windows,
             tables: (self.entries.len() * size_of::<(u64, (FrameIndex, bool))>()) as u64,
             staging: 0,
             peak_windows: windows,
+            remote: u64::from(self.remote) * page,
+            peak_remote: self.peak_remote,
         }
     }
 }

@@ -413,14 +413,18 @@ impl<'a> SimThread<'a> {
                 if from + len as u64 > slice.len || end > room {
                     return Err(SimStop::Confined);
                 }
-                Ok(vec![(memory.byte_of(frames, skip + from), 0..len)])
+                Ok(vec![(
+                    memory.byte_of(self.geometry.page, frames, skip + from),
+                    0..len,
+                )])
             }
             Translation::Paged => self
                 .pages(binding, byte, len)
                 .map(|(page, at, part)| match memory.entry(page) {
-                    Some((frame, writable)) if kind == Kind::Load || writable => {
-                        Ok((memory.byte_of(FrameRun::new(frame, 1), at), part))
-                    }
+                    Some((frame, writable)) if kind == Kind::Load || writable => Ok((
+                        memory.byte_of(self.geometry.page, FrameRun::new(frame, 1), at),
+                        part,
+                    )),
                     _ => Err(SimStop::Confined),
                 })
                 .collect(),
@@ -460,6 +464,7 @@ impl<'a> SimThread<'a> {
         kind: Kind,
     ) -> Result<Vec<Part>, SimStop> {
         let pages: Vec<_> = self.pages(binding, byte, len).collect();
+        let size = self.geometry.page;
         let Mode::Attempt {
             translations,
             granted,
@@ -482,9 +487,10 @@ impl<'a> SimThread<'a> {
         let parts = pages
             .into_iter()
             .map(|(page, at, part)| match granted.get(&page) {
-                Some(&(frame, writable)) if kind == Kind::Load || writable => {
-                    (Some(memory.byte_of(FrameRun::new(frame, 1), at)), part)
-                }
+                Some(&(frame, writable)) if kind == Kind::Load || writable => (
+                    Some(memory.byte_of(size, FrameRun::new(frame, 1), at)),
+                    part,
+                ),
                 _ => {
                     findings.stop();
                     (None, part)
@@ -540,7 +546,7 @@ impl<'a> SimThread<'a> {
         for (page, at, part) in pages {
             let entry = memory.entry(page);
             if let Some((frame, _)) = entry {
-                let place = memory.byte_of(FrameRun::new(frame, 1), at);
+                let place = memory.byte_of(self.geometry.page, FrameRun::new(frame, 1), at);
                 out[part.clone()].copy_from_slice(memory.at(place, part.len()));
             }
             for i in part {

@@ -57,7 +57,13 @@ impl Grants {
 impl WgpuDevice {
     pub(crate) fn run_attempt(&self, attempt: &Attempt<'_>) -> Result<AttemptReport, DeviceError> {
         let attached = self.attached("attempt")?;
-        let (plan, geometry) = (&attached.plan, &attached.geometry);
+        let (plan, geometry) = (
+            &attached.plan.in_pieces(attempt.page),
+            &Geometry {
+                page: attempt.page,
+                ..attached.geometry
+            },
+        );
         let launch = attempt.launch;
         let kernel = self.kernel_of(launch)?;
         let entry = kernel.entry();

@@ -18,6 +18,8 @@ use crate::gpu::Gpu;
 pub enum Purpose {
     /// Frames.
     Window,
+    /// Frames in the host's memory.
+    Remote,
     /// Page table, fault buffer, parameters and uniforms.
     Table,
     /// Copies to and from the host.
@@ -77,6 +79,8 @@ pub(crate) struct Tally {
     staging: AtomicU64,
     plain: AtomicU64,
     peak_windows: AtomicU64,
+    remote: AtomicU64,
+    peak_remote: AtomicU64,
 }
 
 impl Tally {
@@ -90,6 +94,7 @@ impl Tally {
     fn of(&self, purpose: Purpose) -> &AtomicU64 {
         match purpose {
             Purpose::Window => &self.windows,
+            Purpose::Remote => &self.remote,
             Purpose::Table => &self.tables,
             Purpose::Staging => &self.staging,
             Purpose::Plain => &self.plain,
@@ -98,9 +103,11 @@ impl Tally {
 
     fn add(&self, purpose: Purpose, bytes: u64) {
         let now = self.of(purpose).fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if purpose == Purpose::Window {
-            self.peak_windows.fetch_max(now, Ordering::Relaxed);
-        }
+        match purpose {
+            Purpose::Window => self.peak_windows.fetch_max(now, Ordering::Relaxed),
+            Purpose::Remote => self.peak_remote.fetch_max(now, Ordering::Relaxed),
+            Purpose::Table | Purpose::Staging | Purpose::Plain => now,
+        };
     }
 
     /// The bytes of the address space.
@@ -110,6 +117,8 @@ impl Tally {
             tables: self.tables.load(Ordering::Relaxed),
             staging: self.staging.load(Ordering::Relaxed),
             peak_windows: self.peak_windows.load(Ordering::Relaxed),
+            remote: self.remote.load(Ordering::Relaxed),
+            peak_remote: self.peak_remote.load(Ordering::Relaxed),
         }
     }
 

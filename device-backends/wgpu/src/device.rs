@@ -31,6 +31,9 @@ const CPU_MEMORY: u64 = 256 << 20;
 /// The default cap of any other: well below what is free on any of today's.
 const GPU_MEMORY: u64 = 1 << 30;
 
+/// The least cap on remote memory when nobody says otherwise, in bytes: what a thousand lanes can touch in pages of 64 KiB.
+pub const REMOTE_MEMORY: u64 = 64 << 20;
+
 /// How long a submission should take: drivers give up on one that takes some seconds.
 const SUBMISSION: Duration = Duration::from_millis(250);
 
@@ -41,6 +44,9 @@ pub struct WgpuOptions {
     pub adapter: AdapterChoice,
     /// A hard cap on the bytes of all windows together, guards included. By default 256 MiB on a software adapter, else 1 GiB.
     pub device_memory: Option<u64>,
+    /// A cap on the bytes of remote windows, guards included: the host's memory, lent to workgroups that need more than the device's
+    /// own, on adapters whose kernels reach it (`MAPPABLE_PRIMARY_BUFFERS`). By default as much as `device_memory`, and at least 64 MiB.
+    pub remote_memory: Option<u64>,
     /// The most bytes of one window, guard included, where that is less than the adapter's own limit (for tests).
     pub window_bytes: Option<u64>,
     /// The most storage buffers of one shader, where that is less than the adapter's own limit (for tests).
@@ -73,6 +79,8 @@ pub struct WgpuDevice {
     facts: Facts,
     tally: Arc<Tally>,
     cap: u64,
+    /// The cap on remote windows: none where kernels cannot reach them.
+    remote: Result<u64, &'static str>,
     window_bytes: Option<u64>,
     submission: Duration,
     tracer: Tracer,
@@ -112,6 +120,18 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
     } else {
         GPU_MEMORY
     };
+    let cap = options.device_memory.unwrap_or(default);
+    let remote = options.remote_memory.unwrap_or(cap.max(REMOTE_MEMORY));
+    let remote = if remote == 0 {
+        Err("none is allowed")
+    } else if facts
+        .features
+        .contains(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
+    {
+        Ok(remote)
+    } else {
+        Err("this adapter's kernels cannot reach the host's memory")
+    };
     Ok(Arc::new(WgpuDevice {
         upload: Mutex::default(),
         download: Mutex::default(),
@@ -120,7 +140,8 @@ pub fn open(options: &WgpuOptions) -> Result<Arc<WgpuDevice>, OpenError> {
         windows: AtomicU32::new(0),
         facts,
         tally,
-        cap: options.device_memory.unwrap_or(default),
+        cap,
+        remote,
         window_bytes: options.window_bytes,
         submission: options.submission.unwrap_or(SUBMISSION),
         tracer: options.tracer.clone(),
@@ -141,6 +162,12 @@ impl WgpuDevice {
     #[must_use]
     pub const fn device_memory(&self) -> u64 {
         self.cap
+    }
+
+    /// The cap on the bytes of all remote windows: 0 where there are none.
+    #[must_use]
+    pub fn remote_memory(&self) -> u64 {
+        self.remote.unwrap_or(0)
     }
 
     /// Bytes of the buffers of kernels under plain wgpu ([`crate::PlainKernel`]) on this device.
@@ -202,17 +229,23 @@ impl WgpuDevice {
             .ok_or(DeviceError::Refused { call, reason })
     }
 
-    /// The attached space, when it has all the pages that are to be copied.
-    fn copying(&self, call: &'static str, runs: &[CopyRun]) -> Result<&Attached, DeviceError> {
+    /// Where frames of that size lie, and the bytes of a staging buffer, when the attached space has all that is to be copied.
+    fn copying(
+        &self,
+        call: &'static str,
+        size: PageSize,
+        runs: &[CopyRun],
+    ) -> Result<(WindowPlan, u64), DeviceError> {
         let attached = self.attached(call)?;
+        let plan = attached.plan.in_pieces(size);
         let outside = runs.iter().find(|run| {
-            let bytes = u64::from(run.frames.frames) * attached.plan.page;
+            let bytes = u64::from(run.frames.frames) * plan.page;
             run.offset
                 .checked_add(bytes)
                 .is_none_or(|end| end > attached.geometry.len)
         });
         match outside {
-            None => Ok(attached),
+            None => Ok((plan, attached.staging_bytes)),
             Some(run) => Err(DeviceError::Refused {
                 call,
                 reason: format!(
@@ -253,7 +286,8 @@ impl Device for WgpuDevice {
             self.cap,
             binding,
             limits.max_storage_buffers_per_shader_stage,
-        )?;
+        )?
+        .with_remote(self.remote_memory(), binding);
         let staging_bytes = chunk_bytes(self.cap);
         self.thread.call(move |gpu| {
             gpu.create_table()?;
@@ -271,6 +305,14 @@ impl Device for WgpuDevice {
             max_frames: attached.plan.max_frames,
             window_frames: attached.plan.window_frames,
             window_overhead: GUARD_BYTES,
+            remote_frames: attached.plan.remote_frames,
+            remote_limit: match self.remote {
+                Ok(_) if attached.plan.remote_frames == 0 => {
+                    "no page of it fits what is allowed, or what a kernel can bind"
+                }
+                Ok(_) => "that is all that is allowed, and that a kernel can bind",
+                Err(why) => why,
+            },
         })
     }
 
@@ -284,6 +326,24 @@ impl Device for WgpuDevice {
         Ok(window)
     }
 
+    fn grow_remote(&self, want: u32) -> Result<Window, DeviceError> {
+        let plan = self.attached("grow_remote")?.plan;
+        let (window, count) = self
+            .thread
+            .call(move |gpu| Ok((gpu.grow_remote(&plan, want)?, gpu.windows.len() as u32)))?;
+        self.windows.fetch_max(count, Ordering::Release);
+        Ok(window)
+    }
+
+    fn drop_remote(&self) -> Result<(), DeviceError> {
+        let count = self.thread.call(|gpu| {
+            gpu.drop_remote();
+            Ok(gpu.windows.len() as u32)
+        })?;
+        self.windows.store(count, Ordering::Release);
+        Ok(())
+    }
+
     fn set_entries(&self, entries: &[PageEntry]) -> Result<(), DeviceError> {
         let plan = self.attached("set_entries")?.plan;
         if entries.is_empty() {
@@ -295,25 +355,33 @@ impl Device for WgpuDevice {
     }
 
     fn upload(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
-        let attached = self.copying("upload", runs)?;
-        self.upload.lock().copy(
-            &self.thread,
-            &attached.plan,
-            attached.staging_bytes,
-            runs,
-            host,
-        )
+        self.upload_pieces(self.attached("upload")?.geometry.page, runs, host)
     }
 
     fn download(&self, runs: &[CopyRun], host: &dyn HostMemory) -> Result<(), DeviceError> {
-        let attached = self.copying("download", runs)?;
-        self.download.lock().copy(
-            &self.thread,
-            &attached.plan,
-            attached.staging_bytes,
-            runs,
-            host,
-        )
+        self.download_pieces(self.attached("download")?.geometry.page, runs, host)
+    }
+
+    fn upload_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError> {
+        let (plan, staging) = self.copying("upload", size, runs)?;
+        let mut upload = self.upload.lock();
+        upload.copy(&self.thread, &plan, staging, runs, host)
+    }
+
+    fn download_pieces(
+        &self,
+        size: PageSize,
+        runs: &[CopyRun],
+        host: &dyn HostMemory,
+    ) -> Result<(), DeviceError> {
+        let (plan, staging) = self.copying("download", size, runs)?;
+        let mut download = self.download.lock();
+        download.copy(&self.thread, &plan, staging, runs, host)
     }
 
     fn zero(&self, runs: &[FrameRun]) -> Result<(), DeviceError> {

@@ -42,6 +42,8 @@ struct Troubles {
 /// The GPU, as its thread sees it.
 pub(crate) struct Gpu {
     pub(crate) windows: Vec<Buffer>,
+    /// How many of the last windows are remote.
+    pub(crate) remote_windows: usize,
     pub(crate) table: Option<Table>,
     pub(crate) reports: Option<Reports>,
     /// The page table of attempts.
@@ -72,6 +74,8 @@ fn wanted_features() -> wgpu::Features {
         | wgpu::Features::SUBGROUP
         | wgpu::Features::SUBGROUP_BARRIER
         | wgpu::Features::IMMEDIATES
+        // Remote windows.
+        | wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
         // For the flag of attempts, as well.
         | wgpu::Features::MEMORY_DECORATION_COHERENT
         | wgpu::Features::MEMORY_DECORATION_VOLATILE
@@ -137,6 +141,7 @@ impl Gpu {
         let abilities = Abilities::of(features, downlevel);
         let mut gpu = Self {
             windows: Vec::new(),
+            remote_windows: 0,
             table: None,
             reports: None,
             grants: None,

@@ -35,7 +35,7 @@ pub use adapter::{
     AdapterChoice, AdapterKind, AdapterLimits, AdapterSummary, BackendName, adapters,
 };
 pub use buffers::{BufferEvent, BufferTrace, Purpose as BufferPurpose};
-pub use device::{WgpuDevice, WgpuOptions, open};
+pub use device::{REMOTE_MEMORY, WgpuDevice, WgpuOptions, open};
 pub use error::{CompileError, OpenError};
 /// Analysis and rewriting of kernels, which need no device.
 pub use gmem_shaders as shaders;

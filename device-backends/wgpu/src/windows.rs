@@ -2,7 +2,8 @@
 //!
 //! Key types: [`WindowPlan`] (pure arithmetic), [`Place`] (a run of frames inside a window).
 //! Invariants: the bytes of all windows, guards included, never exceed the cap; window `w` holds the frames from
-//! `w * window_frames` on; each window begins with [`GUARD_BYTES`] that no page shares.
+//! `w * window_frames` on; each window begins with [`GUARD_BYTES`] that no page shares. Remote windows, in the host's
+//! memory, come last, and have a cap of their own.
 
 use gmem_hal::{DeviceError, FrameIndex, FrameRun, PageSize, Window, counted};
 
@@ -37,6 +38,16 @@ pub(crate) struct WindowPlan {
     cap: u64,
     /// Frames of all windows.
     pub(crate) max_frames: u32,
+    remote_cap: u64,
+    /// Frames of a remote window that is not cut short by its cap.
+    remote_full: u32,
+    /// Frames of all remote windows.
+    pub(crate) remote_frames: u32,
+}
+
+/// Frames that fit a buffer of so many bytes.
+fn fit(bytes: u64, page: u64) -> u32 {
+    (bytes.saturating_sub(GUARD_BYTES) / page).min(1 << 20) as u32
 }
 
 impl WindowPlan {
@@ -67,8 +78,7 @@ impl WindowPlan {
                 });
             }
         }
-        let fit = |bytes: u64| (bytes.saturating_sub(GUARD_BYTES) / page).min(1 << 20) as u32;
-        let full = fit(cap.min(binding).min(MAX_WINDOW_BYTES));
+        let full = fit(cap.min(binding).min(MAX_WINDOW_BYTES), page);
         let max_windows =
             (storage_buffers.saturating_sub(OTHER_STORAGE) / VIEWS).clamp(1, MAX_WINDOWS);
         let mut plan = Self {
@@ -78,6 +88,9 @@ impl WindowPlan {
             max_windows,
             cap,
             max_frames: 0,
+            remote_cap: 0,
+            remote_full: 0,
+            remote_frames: 0,
         };
         let (mut windows, mut held) = (0, 0);
         while let Some(frames) = plan.next(windows, held) {
@@ -86,6 +99,52 @@ impl WindowPlan {
             plan.max_frames += frames;
         }
         Ok(plan)
+    }
+
+    /// With remote windows of `cap` bytes in all, each of at most `binding`.
+    pub(crate) fn with_remote(self, cap: u64, binding: u64) -> Self {
+        let remote_full = fit(cap.min(binding).min(MAX_WINDOW_BYTES), self.page);
+        let mut plan = Self {
+            remote_cap: cap,
+            remote_full,
+            remote_frames: 0,
+            window_frames: self.window_frames.max(remote_full.next_power_of_two()),
+            ..self
+        };
+        let (mut windows, mut held) = (0, 0);
+        while let Some(frames) = plan.next(windows, held) {
+            windows += 1;
+            held += plan.bytes(frames);
+        }
+        held = 0;
+        while let Some(frames) = plan.next_remote(windows, held, u32::MAX) {
+            windows += 1;
+            held += plan.bytes(frames);
+            plan.remote_frames += frames;
+        }
+        plan
+    }
+
+    /// Frames of the next remote window, of which so many are wanted, when there are `windows` in all and the remote ones
+    /// hold `held` bytes; `None` when that was the last.
+    pub(crate) fn next_remote(&self, windows: u32, held: u64, want: u32) -> Option<u32> {
+        let left = self
+            .remote_cap
+            .saturating_sub(held)
+            .saturating_sub(GUARD_BYTES)
+            / self.page;
+        let most = u64::from(self.remote_full).min(left) as u32;
+        (windows < self.max_windows && most > 0).then_some(most.min(want.max(1)))
+    }
+
+    /// The same windows, with frames of a size that divides their own.
+    pub(crate) fn in_pieces(&self, size: PageSize) -> Self {
+        let each = (self.page / size.bytes()).max(1) as u32;
+        Self {
+            page: self.page / u64::from(each),
+            window_frames: self.window_frames * each,
+            ..*self
+        }
     }
 
     /// Bytes of a window of so many frames.
@@ -132,22 +191,69 @@ impl Gpu {
     pub(crate) fn grow(&mut self, plan: &WindowPlan) -> Result<Window, DeviceError> {
         let held = self.tally.bytes().windows;
         let index = self.windows.len() as u32;
-        let reached = DeviceError::OutOfMemory {
-            what: "a window",
-            bytes: plan.page,
+        let next = match self.remote_windows {
+            0 => plan.next(index, held),
+            _ => None,
         };
-        let mut frames = plan.next(index, held).ok_or(reached)?;
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
+        self.add_window(plan, next, Purpose::Window, "a window", usage)
+    }
+
+    /// Creates the next remote window of `plan`, for so many frames; smaller when the adapter gives no more.
+    pub(crate) fn grow_remote(
+        &mut self,
+        plan: &WindowPlan,
+        want: u32,
+    ) -> Result<Window, DeviceError> {
+        let held = self.tally.bytes().remote;
+        let next = plan.next_remote(self.windows.len() as u32, held, want);
+        // To be read by the host and not written: a buffer that is for both may be put in the device's own memory.
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::MAP_READ;
+        let what = "a remote window";
+        let window = self
+            .add_window(plan, next, Purpose::Remote, what, usage)
+            .map_err(|error| match error {
+                lost @ DeviceError::Lost { .. } => lost,
+                // A driver may have no memory that is both the host's and a kernel's.
+                _ => DeviceError::OutOfMemory {
+                    what,
+                    bytes: plan.page,
+                },
+            })?;
+        self.remote_windows += 1;
+        Ok(window)
+    }
+
+    /// Gives all remote windows back.
+    pub(crate) fn drop_remote(&mut self) {
+        for _ in 0..std::mem::take(&mut self.remote_windows) {
+            if let Some(window) = self.windows.pop() {
+                // Bind groups of earlier passes would keep it.
+                window.destroy();
+            }
+            self.epoch += 1;
+        }
+    }
+
+    /// One more window, of at most `frames`.
+    fn add_window(
+        &mut self,
+        plan: &WindowPlan,
+        frames: Option<u32>,
+        purpose: Purpose,
+        what: &'static str,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Window, DeviceError> {
+        let bytes = plan.page;
+        let mut frames = frames.ok_or(DeviceError::OutOfMemory { what, bytes })?;
+        let index = self.windows.len() as u32;
         loop {
-            match self.buffer(
-                Purpose::Window,
-                "a window",
-                plan.bytes(frames),
-                usage,
-                false,
-            ) {
+            match self.buffer(purpose, what, plan.bytes(frames), usage, false) {
                 Ok(buffer) => {
                     self.windows.push(buffer);
                     self.epoch += 1;
@@ -282,6 +388,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn remote_windows_come_behind_all_others_and_are_as_large_as_is_wanted() {
+        let plan = |storage| {
+            WindowPlan::new(PageSize::default(), 300 * MIB, 128 * MIB, storage)
+                .unwrap()
+                .with_remote(200 * MIB, 128 * MIB)
+        };
+        assert_eq!(windows(&plan(32)), [2047, 2047, 705]);
+        assert_eq!(plan(32).remote_frames, 2047 + 1152);
+        assert_eq!(plan(32).next_remote(3, 0, 0), Some(1));
+        assert_eq!(plan(32).next_remote(3, 0, 65), Some(65));
+        assert_eq!(plan(32).next_remote(3, 0, 4096), Some(2047));
+        let first = plan(32).bytes(2047);
+        assert_eq!(plan(32).next_remote(4, first, 2047), Some(1152));
+        let both = first + plan(32).bytes(1152);
+        assert_eq!(plan(32).next_remote(5, both, 1), None);
+        assert!(both <= 200 * MIB);
+        // As many as a kernel can bind beside the others.
+        assert_eq!(plan(14).remote_frames, 2047);
+        assert_eq!(plan(11).remote_frames, 0);
+        assert_eq!(plan(11).next_remote(3, 0, 1), None);
+        // A small budget beside much remote memory, and the other way round.
+        let small = WindowPlan::new(PageSize::MIN, 16 * 4096 + 256, 128 * MIB, 32).unwrap();
+        let small = small.with_remote(MIB + 256, 128 * MIB);
+        assert_eq!((small.max_frames, small.remote_frames), (16, 256));
+        assert_eq!(small.window_frames, 256);
+        assert_eq!(windows(&small), [16]);
+        assert_eq!(small.with_remote(100, 128 * MIB).remote_frames, 0);
     }
 
     #[test]

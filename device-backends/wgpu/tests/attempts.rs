@@ -21,6 +21,7 @@ fn attempt(
         launch,
         boxes: &[GridBox::whole(launch.grid)],
         translations: &vec![Translation::Paged; launch.bound.len()],
+        page: PageSize::new(PAGE).unwrap(),
         pages,
     })
 }

@@ -180,10 +180,36 @@ impl FrameTable {
         Ok(())
     }
 
+    /// Makes a window longer. Answers with the frames that it had.
+    pub(super) fn lengthen(&mut self, window: Window) -> Result<u32, BadWindow> {
+        let index = self.index_of(window.first.0);
+        let had = self.windows.get(index).map_or(0, |w| w.frames.len() as u32);
+        let there = had > 0 && self.first_of(index) == window.first.0;
+        let longer = had <= window.frames && u64::from(window.frames) <= 1u64 << self.shift;
+        if !(there && longer) {
+            return Err(BadWindow {
+                first: window.first.0,
+                frames: window.frames,
+                reason: "it lengthens no window",
+            });
+        }
+        let of = &mut self.windows[index];
+        let mut frames = std::mem::take(&mut of.frames).into_vec();
+        frames.resize(window.frames as usize, FrameMeta::INSIDE);
+        of.frames = frames.into_boxed_slice();
+        of.free += window.frames - had;
+        Ok(had)
+    }
+
     fn split(&self, frame: u32) -> (usize, usize) {
         let window = u64::from(frame) >> self.shift;
         let mask = (1u64 << self.shift) - 1;
         (window as usize, (u64::from(frame) & mask) as usize)
+    }
+
+    /// The window that a frame would be in.
+    pub(super) fn index_of(&self, frame: u32) -> usize {
+        self.split(frame).0
     }
 
     /// The number of the first frame of a window.

@@ -109,6 +109,37 @@ impl FramePool {
         Ok(())
     }
 
+    /// Adds the frames behind the end of a window that was added with fewer than it has.
+    ///
+    /// # Errors
+    /// When it was not added, or has no more: the pool is then as before.
+    pub fn lengthen(&mut self, window: Window) -> Result<(), BadWindow> {
+        let had = self.table.lengthen(window)?;
+        let first = window.first.0;
+        let (from, end) = (first + had, first + window.frames);
+        self.lists.give_range(&mut self.table, from, end);
+        self.counts.free += window.frames - had;
+        Ok(())
+    }
+
+    /// Takes a window away, all of whose frames are free. `false` when some are not, or it is not there: the pool is then as
+    /// before.
+    pub fn remove_window(&mut self, first: FrameIndex) -> bool {
+        let index = self.table.index_of(first.0);
+        let Some(window) = self.table.windows.get(index) else {
+            return false;
+        };
+        let frames = window.frames.len() as u32;
+        if frames == 0 || window.free < frames || self.table.first_of(index) != first.0 {
+            return false;
+        }
+        self.lists
+            .take_range(&mut self.table, first.0, first.0 + frames);
+        self.table.windows[index] = meta::WindowMeta::default();
+        self.counts.free -= frames;
+        true
+    }
+
     /// Takes exactly `frames` adjacent frames of one window.
     ///
     /// O(log n) when a block of the next power of two is free. When none is, the free blocks are walked for adjacent ones that

@@ -300,6 +300,8 @@ enum Op {
     Retire(usize),
     Release(usize),
     Grow(u32),
+    Lengthen(usize, u32),
+    Remove(usize),
 }
 
 fn op(frames: u32) -> impl Strategy<Value = Op> {
@@ -311,6 +313,8 @@ fn op(frames: u32) -> impl Strategy<Value = Op> {
         8 => any::<usize>().prop_map(Op::Retire),
         8 => any::<usize>().prop_map(Op::Release),
         1 => (1..=frames).prop_map(Op::Grow),
+        1 => (any::<usize>(), 1..=frames).prop_map(|(i, frames)| Op::Lengthen(i, frames)),
+        1 => any::<usize>().prop_map(Op::Remove),
     ]
 }
 
@@ -321,6 +325,12 @@ fn nth_used(slots: &[Option<Slot>], n: usize) -> Option<u32> {
         .map(|(f, _)| f)
         .collect();
     (!used.is_empty()).then(|| used[n % used.len()])
+}
+
+/// Frames that a window has.
+fn of_window(slots: &[Option<Slot>], window: usize, window_frames: u32) -> usize {
+    let all = slots.chunks(window_frames as usize).nth(window);
+    all.map_or(0, |w| w.iter().filter(|s| s.is_some()).count())
 }
 
 fn apply(window_frames: u32, ops: &[Op]) {
@@ -385,6 +395,28 @@ fn apply(window_frames: u32, ops: &[Op]) {
                     pool.add_window(Window { first, frames }).unwrap();
                     slots.resize(slots.len() + frames as usize, Some(Slot::Free));
                     slots.resize(slots.len().next_multiple_of(window_frames as usize), None);
+                }
+            }
+            Op::Lengthen(n, frames) => {
+                let window = n % (slots.len() / window_frames as usize);
+                let at = window * window_frames as usize;
+                let had = of_window(&slots, window, window_frames);
+                let first = FrameIndex(at as u32);
+                let done = pool.lengthen(Window { first, frames });
+                assert_eq!(done.is_ok(), had > 0 && frames as usize >= had, "{op:?}");
+                if done.is_ok() {
+                    slots[at + had..at + frames as usize].fill(Some(Slot::Free));
+                }
+            }
+            Op::Remove(n) => {
+                let window = n % (slots.len() / window_frames as usize);
+                let at = window * window_frames as usize;
+                let had = of_window(&slots, window, window_frames);
+                let free = slots[at..at + had].iter().all(|&s| s == Some(Slot::Free));
+                let done = pool.remove_window(FrameIndex(at as u32));
+                assert_eq!(done, had > 0 && free, "{op:?}");
+                if done {
+                    slots[at..at + had].fill(None);
                 }
             }
         }

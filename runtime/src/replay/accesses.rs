@@ -212,6 +212,13 @@ fn of_device(recording: &Recording, device: DeviceFacts) -> Result<Accesses, Rep
         let reason = format!("a device used {pages} pages, which is beyond any memory");
         return Err(ReplayError::Damaged { reason });
     }
+    let remote = events().filter_map(|e| match e.what {
+        What::Remote { node: of, frames } if of == node => Some(frames),
+        _ => None,
+    });
+    // For the workgroups that needed them: a replay knows of one kind of frames.
+    let frames = device.frames.saturating_add(remote.max().unwrap_or(0));
+    let device = DeviceFacts { frames, ..device };
     let mut accesses = Accesses {
         recorded: moved(events(), node, device.page_bytes),
         device,

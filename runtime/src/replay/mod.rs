@@ -50,7 +50,7 @@ pub struct DeviceFacts {
     pub backend: String,
     /// The policy that decided.
     pub policy: String,
-    /// The most frames it had.
+    /// The most frames it had, those in the host's memory included.
     pub frames: u64,
     /// Bytes of a page.
     pub page_bytes: u64,

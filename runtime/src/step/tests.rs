@@ -101,7 +101,7 @@ impl Memory {
 }
 
 fn events() -> Vec<Event> {
-    let mut all = vec![Event::Discard];
+    let mut all = vec![Event::Discard, Event::Hold(A)];
     for n in NODES {
         all.extend([Event::Read(n), Event::Write(n), Event::Evict(n)]);
     }
@@ -149,6 +149,11 @@ fn explore(sharing: bool, mut visit: impl FnMut(Mapping, &Memory, Event, &Step))
                     after.truth = 1 + n.0 as u32;
                     after.bytes[n.0 as usize] = Some(after.truth);
                 }
+                Event::Hold(_) => {
+                    assert!(after.reserved && after.rights == [Rights::None; 3]);
+                    after.truth = 77;
+                    after.bytes[0] = Some(77);
+                }
                 Event::Discard => {
                     after.truth = 0;
                     after.bytes[0] = Some(0);
@@ -173,6 +178,10 @@ fn every_state_event_and_failure_keeps_the_page() {
                 Event::Write(n) => assert_eq!(node_rights(n), Rights::Write, "{m:?} {event:?}"),
                 Event::Evict(HOST) => assert_eq!(s.next, m),
                 Event::Evict(n) => assert!(!s.next.valid.has(n), "{m:?} {event:?}"),
+                Event::Hold(_) => {
+                    assert_eq!(s.next.valid, NodeSet::of(HOST), "{m:?}");
+                    assert!(NODES.iter().all(|&n| node_rights(n) == Rights::None));
+                }
                 Event::Discard => assert_eq!(s.next, Mapping::NIL),
             }
             if !sharing {

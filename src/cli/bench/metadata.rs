@@ -388,6 +388,9 @@ fn answers(event: Event, next: Mapping) -> bool {
             Event::Write(node) => next.rights(node) == Rights::Write,
             Event::Evict(NodeId::HOST) => true,
             Event::Evict(node) => !next.valid.has(node),
+            Event::Hold(_) => {
+                next.valid.has(NodeId::HOST) && next.rights(NodeId::HOST) == Rights::None
+            }
             Event::Discard => next == Mapping::NIL,
         }
 }

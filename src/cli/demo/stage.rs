@@ -256,6 +256,7 @@ pub fn fill_in(report: &mut Report, gm: &Gmem) {
     report.page_size = gm.geometry().page.bytes();
     if let Some((_, bytes)) = stats.devices.first() {
         report.peak_device_bytes = bytes.peak_windows;
-        report.wgpu_bytes = bytes.peak_windows + bytes.tables + bytes.staging;
+        report.remote_bytes = bytes.peak_remote;
+        report.wgpu_bytes = bytes.peak_windows + bytes.peak_remote + bytes.tables + bytes.staging;
     }
 }

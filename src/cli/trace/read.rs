@@ -301,6 +301,10 @@ impl Shown {
                 node: node()?,
                 pages: args.count,
             },
+            "remote" => What::Remote {
+                node: node()?,
+                frames: args.count,
+            },
             "attach" => What::Attach {
                 node: node()?,
                 facts: Box::new(AttachFacts {

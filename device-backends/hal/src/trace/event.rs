@@ -223,6 +223,13 @@ pub enum What {
         /// Frames that it gave.
         frames: u64,
     },
+    /// Frames in the host's memory that a device had beside its own, from the first to the return of them all.
+    Remote {
+        /// The device.
+        node: NodeId,
+        /// The most of them at once.
+        frames: u64,
+    },
     /// A kernel was translated and compiled for the way a pass or a probe reaches its memory.
     Compile {
         /// The kernel.
@@ -239,7 +246,7 @@ pub enum What {
 
 impl What {
     /// Every kind of event.
-    pub const KINDS: [&'static str; 17] = [
+    pub const KINDS: [&'static str; 18] = [
         "launch",
         "pass",
         "claim",
@@ -257,6 +264,7 @@ impl What {
         "grow",
         "gpu",
         "compile",
+        "remote",
     ];
 
     /// The kind, as traces have it.
@@ -280,6 +288,7 @@ impl What {
             Self::Grow { .. } => 14,
             Self::Gpu { .. } => 15,
             Self::Compile { .. } => 16,
+            Self::Remote { .. } => 17,
         }]
     }
 
@@ -297,7 +306,8 @@ impl What {
             | Self::Zero { node, .. }
             | Self::Evict { node, .. }
             | Self::Attach { node, .. }
-            | Self::Grow { node, .. } => Some(*node),
+            | Self::Grow { node, .. }
+            | Self::Remote { node, .. } => Some(*node),
             Self::CpuFaults { .. }
             | Self::HostAccess { .. }
             | Self::Discard { .. }

@@ -13,6 +13,8 @@ fn attach_reports_whole_pages_and_a_power_of_two_between_windows() {
         max_frames: 20,
         window_frames: 8,
         window_overhead: 0,
+        remote_frames: 8,
+        remote_limit: "that is all it is allowed",
     };
     assert_eq!(rig.info, expected);
     assert_eq!(
@@ -64,6 +66,45 @@ fn grow_gives_windows_at_their_places_up_to_the_cap_and_never_more() {
     }
     let bytes = rig.device.bytes();
     assert_eq!((bytes.windows, bytes.peak_windows), (20 * PAGE, 20 * PAGE));
+}
+
+#[test]
+fn remote_windows_are_counted_apart_and_go_all_at_once() {
+    let rig = Rig::with(SimOptions {
+        capacity_bytes: 4 * PAGE,
+        window_bytes: 4 * PAGE,
+        remote_bytes: 6 * PAGE,
+        ..SimOptions::default()
+    });
+    assert_eq!((rig.info.max_frames, rig.info.remote_frames), (4, 6));
+    let window = |first, frames| Window {
+        first: FrameIndex(first),
+        frames,
+    };
+    assert_eq!(rig.device.grow(3), Ok(window(0, 3)));
+    for _ in 0..2 {
+        assert_eq!(rig.device.grow_remote(9), Ok(window(4, 4)));
+        assert_eq!(rig.device.grow_remote(9), Ok(window(8, 2)));
+        let none = DeviceError::OutOfMemory {
+            what: "a window",
+            bytes: PAGE,
+        };
+        assert_eq!(rig.device.grow_remote(1), Err(none.clone()));
+        assert_eq!(rig.device.grow(1), Err(none), "its own come before");
+        let bytes = rig.device.bytes();
+        assert_eq!((bytes.windows, bytes.remote), (3 * PAGE, 6 * PAGE));
+        rig.map(0, 9, true);
+        rig.device
+            .set_entries(&[PageEntry {
+                page: 0,
+                frame: None,
+            }])
+            .unwrap();
+        rig.device.drop_remote().unwrap();
+    }
+    let bytes = rig.device.bytes();
+    assert_eq!((bytes.remote, bytes.peak_remote), (0, 6 * PAGE));
+    assert_eq!(rig.device.grow(1), Ok(window(4, 1)));
 }
 
 #[test]
@@ -182,7 +223,7 @@ fn calls_are_counted_by_function() {
     rig.fetch(0, 0);
     rig.fetch(0, 0);
     let calls = Call::ALL.map(|call| rig.device.calls(call));
-    assert_eq!(calls, [1, 5, 1, 1, 2, 0, 0, 0, 0, 0]);
+    assert_eq!(calls, [1, 5, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(rig.device.total_calls(), 10);
     let counts = rig.device.counts();
     assert_eq!((counts.pages_uploaded, counts.pages_downloaded), (1, 2));

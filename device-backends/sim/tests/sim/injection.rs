@@ -37,6 +37,8 @@ fn call(rig: &Rig, call: Call) -> Result<(), DeviceError> {
             from: FrameIndex(0),
             to: FrameIndex(1),
         }]),
+        Call::GrowRemote => rig.device.grow_remote(1).map(drop),
+        Call::DropRemote => rig.device.drop_remote(),
     }
 }
 
@@ -60,7 +62,7 @@ fn ready() -> Rig {
     rig
 }
 
-const AFTER_ATTACH: [Call; 9] = [
+const AFTER_ATTACH: [Call; 11] = [
     Call::Grow,
     Call::SetEntries,
     Call::Upload,
@@ -70,6 +72,8 @@ const AFTER_ATTACH: [Call; 9] = [
     Call::Probe,
     Call::Attempt,
     Call::CopyFrames,
+    Call::GrowRemote,
+    Call::DropRemote,
 ];
 
 #[test]
@@ -272,6 +276,7 @@ fn latency_delays_every_call() {
     let latency = Some(Duration::from_millis(2)..=Duration::from_millis(3));
     let rig = Rig::with(SimOptions {
         latency,
+        remote_bytes: PAGE,
         ..SimOptions::default()
     });
     rig.device.grow(2).unwrap();

@@ -30,6 +30,7 @@ impl Rig {
         Self::with(SimOptions {
             capacity_bytes: 20 * PAGE + 100,
             window_bytes: 6 * PAGE,
+            remote_bytes: 8 * PAGE,
             ..SimOptions::default()
         })
     }
@@ -136,6 +137,7 @@ impl Rig {
             launch,
             boxes: &boxes,
             translations,
+            page: self.geometry.page,
             pages,
         })
     }

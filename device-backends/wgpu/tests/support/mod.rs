@@ -406,6 +406,7 @@ fn attempt(bench: &Bench, launch: &Launch, boxes: &[GridBox], translations: &[Tr
             launch,
             boxes,
             translations,
+            page: bench.geometry.page,
             pages,
         });
         report.unwrap()
