@@ -2,19 +2,18 @@
 
 mod common;
 mod skipped;
+mod wide;
 
 use std::sync::Arc;
 
 use common::rig::Rig;
-use gmem_hal::{Access, ByteRange, Cause, DeviceError, Launch, PageSize, PlainHost};
+use gmem_hal::{Access, ByteRange, Cause, DeviceError, PageSize, PlainHost};
 use gmem_runtime::policy::{PolicyKind, build};
-use gmem_runtime::{AddressSpace, Counts, LaunchError, LaunchHandle, Placement, Region};
-use gmem_sim::{Call, Injection, SimDevice, SimKernel, SimOptions, loads, stores, updates};
+use gmem_runtime::{AddressSpace, Counts, LaunchError, Placement, Region};
+use gmem_sim::{Call, Injection, SimDevice, SimKernel, SimOptions, updates};
+use wide::{LANES, datum, draw, gather, load, start};
 
 const PIECE: u64 = 4096;
-/// Lanes of a workgroup, each of which looks at a page of its own.
-const LANES: u64 = 64;
-
 /// Devices of so many frames of `page` bytes each.
 fn rig(page: u64, frames: &[u64], remote: u64) -> Rig {
     let host = Arc::new(PlainHost::new(160 * page.max(1 << 16)));
@@ -43,10 +42,6 @@ struct Data {
     out: Arc<Region>,
 }
 
-fn datum(i: u64) -> u32 {
-    (i as u32).wrapping_mul(2_654_435_761)
-}
-
 impl Data {
     fn new(rig: &Rig, page: u64, groups: u32) -> Self {
         let allocate = |bytes| rig.space.allocate(bytes, 1).unwrap();
@@ -61,7 +56,7 @@ impl Data {
         new.fill(rig, &new.idx, &|i| {
             if i < all { new.index(i) as u32 } else { 0 }
         });
-        new.fill(rig, &new.data, &datum);
+        new.fill(rig, &new.data, &|i| datum(i as u32));
         new
     }
 
@@ -88,7 +83,9 @@ impl Data {
 
     /// What [`draw`] leaves of the data.
     fn drawn(&self, groups: u32) -> Vec<u32> {
-        let mut wanted: Vec<u32> = (0..LANES * self.page / 4).map(datum).collect();
+        let mut wanted: Vec<u32> = (0..LANES * self.page / 4)
+            .map(|i| datum(i as u32))
+            .collect();
         for i in 0..u64::from(groups) * LANES {
             wanted[self.index(i) as usize] ^= i as u32;
         }
@@ -98,66 +95,19 @@ impl Data {
     /// What [`gather`] leaves of the results.
     fn gathered(&self, groups: u32) -> Vec<u32> {
         let done = u64::from(groups) * LANES;
-        let place = |i| if i < done { datum(self.index(i)) } else { 0 };
+        let place = |i| {
+            if i < done {
+                datum(self.index(i) as u32)
+            } else {
+                0
+            }
+        };
         (0..u64::from(self.groups) * LANES).map(place).collect()
     }
 
     fn found(&self, rig: &Rig) -> Vec<u32> {
         load(rig, &self.out)[..(u64::from(self.groups) * LANES) as usize].to_vec()
     }
-}
-
-fn start(
-    rig: &Rig,
-    device: usize,
-    kernel: SimKernel,
-    bound: &[&Region],
-    groups: u32,
-) -> LaunchHandle {
-    let launch = Launch {
-        kernel: Arc::new(kernel),
-        bound: bound.iter().map(|r| r.range()).collect(),
-        values: Vec::new(),
-        grid: [groups, 1, 1],
-        reach: Vec::new(),
-    };
-    rig.space.launch(rig.devices[device].0, launch).unwrap()
-}
-
-fn load(rig: &Rig, region: &Region) -> Vec<u32> {
-    let bytes = rig.load(region.range()).unwrap();
-    let (words, _) = bytes.as_chunks::<4>();
-    words.iter().map(|w| u32::from_le_bytes(*w)).collect()
-}
-
-/// out[i] = data[idx[i]]: found by a probe.
-fn gather() -> SimKernel {
-    let bindings = vec![loads("idx"), loads("data"), stores("out")];
-    SimKernel::new("gather", bindings, |t| {
-        let first = u64::from(t.workgroup()[0]) * LANES;
-        for i in first..first + LANES {
-            let at = t.load::<u32>(0, i * 4)?;
-            let value = t.load::<u32>(1, u64::from(at) * 4)?;
-            t.store(2, i * 4, value)?;
-        }
-        Ok(())
-    })
-}
-
-/// Marks what each lane is led to with a number that it draws: found by attempts.
-fn draw() -> SimKernel {
-    let bindings = vec![loads("idx"), updates("data"), updates("drawn")];
-    SimKernel::new("draw", bindings, |t| {
-        let first = u64::from(t.workgroup()[0]) * LANES;
-        for i in first..first + LANES {
-            let at = t.load::<u32>(0, i * 4)?;
-            let number = t.atomic_add(2, 0, 1)?;
-            let was = t.load::<u32>(1, u64::from(at) * 4)?;
-            t.store(1, u64::from(at) * 4, was ^ number)?;
-        }
-        Ok(())
-    })
-    .resident_only("what it stores was drawn")
 }
 
 /// No frame and no claim is left, and nothing was remote.

@@ -3,22 +3,21 @@
 
 mod common;
 mod skipped;
+mod wide;
 
 use std::sync::Arc;
 
 use common::rig::{PAGE, Rig};
 use gmem_hal::trace::{Recorder, Tracer, What};
 use gmem_hal::{
-    BindingFootprint, ByteRange, Device, DeviceError, Footprint, GridBox, Launch, PageSize,
-    PlainHost,
+    BindingFootprint, ByteRange, Device, DeviceError, Footprint, GridBox, PageSize, PlainHost,
 };
 use gmem_runtime::policy::{PolicyKind, build};
 use gmem_runtime::replay::{Strategy, accesses, replay};
 use gmem_runtime::{AddressSpace, LaunchError, LaunchReport, Placement, Region};
-use gmem_sim::{Call, Injection, SimDevice, SimKernel, SimOptions, loads, stores, updates};
+use gmem_sim::{Call, Injection, SimDevice, SimKernel, SimOptions, loads, updates};
+use wide::{LANES, datum, draw, gather, load, start};
 
-/// Pages that a workgroup touches of the data, one for each of its lanes.
-const LANES: u64 = 64;
 /// Pages of the data.
 const PAGES: u64 = 256;
 
@@ -26,32 +25,9 @@ fn rig(frames: &[u64], remote: u64) -> Rig {
     Rig::remote(Arc::new(PlainHost::new(8 << 20)), frames, remote)
 }
 
-fn start(
-    rig: &Rig,
-    device: usize,
-    kernel: SimKernel,
-    bound: &[&Region],
-    groups: u32,
-) -> gmem_runtime::LaunchHandle {
-    let launch = Launch {
-        kernel: Arc::new(kernel),
-        bound: bound.iter().map(|r| r.range()).collect(),
-        values: Vec::new(),
-        grid: [groups, 1, 1],
-        reach: Vec::new(),
-    };
-    rig.space.launch(rig.devices[device].0, launch).unwrap()
-}
-
 fn fill(rig: &Rig, region: &Region, word: impl Fn(u32) -> u32) {
     rig.fill(region, |i| word(i as u32 / 4).to_le_bytes()[i % 4])
         .unwrap();
-}
-
-fn load(rig: &Rig, region: &Region) -> Vec<u32> {
-    let bytes = rig.load(region.range()).unwrap();
-    let (words, _) = bytes.as_chunks::<4>();
-    words.iter().map(|w| u32::from_le_bytes(*w)).collect()
 }
 
 /// Where each lane of each workgroup looks: all over the data, in a different page for each lane.
@@ -62,40 +38,6 @@ fn target(group: u32, lane: u32) -> u32 {
 
 fn index(i: u32) -> u32 {
     target(i / LANES as u32, i % LANES as u32)
-}
-
-fn datum(i: u32) -> u32 {
-    i.wrapping_mul(2_654_435_761)
-}
-
-/// out[i] = data[idx[i]]: a probe finds it.
-fn gather() -> SimKernel {
-    let bindings = vec![loads("idx"), loads("data"), stores("out")];
-    SimKernel::new("gather", bindings, |t| {
-        let first = u64::from(t.workgroup()[0]) * LANES;
-        for i in first..first + LANES {
-            let at = t.load::<u32>(0, i * 4)?;
-            let value = t.load::<u32>(1, u64::from(at) * 4)?;
-            t.store(2, i * 4, value)?;
-        }
-        Ok(())
-    })
-}
-
-/// Each lane marks where it is led with a number that it draws: an attempt finds it.
-fn draw() -> SimKernel {
-    let bindings = vec![loads("idx"), updates("data"), updates("drawn")];
-    SimKernel::new("draw", bindings, |t| {
-        let first = u64::from(t.workgroup()[0]) * LANES;
-        for i in first..first + LANES {
-            let at = t.load::<u32>(0, i * 4)?;
-            let number = t.atomic_add(2, 0, 1)?;
-            let was = t.load::<u32>(1, u64::from(at) * 4)?;
-            t.store(1, u64::from(at) * 4, was ^ number)?;
-        }
-        Ok(())
-    })
-    .resident_only("what it stores was drawn")
 }
 
 /// x[lane * page + group] += 1: known without running anything.
