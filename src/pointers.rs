@@ -127,13 +127,10 @@ impl<'a> Launch<'a> {
                 name: "what it reaches".to_owned(),
             });
         }
-        let bytes = memory.range?;
-        if bytes.len > 0 {
-            self.reach.push(Reached {
-                bytes,
-                writable: memory.writable,
-            });
-        }
+        self.reach.push(Reached {
+            bytes: memory.range?,
+            writable: memory.writable,
+        });
         Ok(())
     }
 }
@@ -147,7 +144,9 @@ pub(crate) struct Pointed {
 
 impl Pointed {
     /// For a launch; nothing where its kernel follows no pointers.
-    pub(crate) fn of(kernel: &Kernel, reach: Vec<Reached>) -> Result<Option<Self>, Error> {
+    pub(crate) fn of(kernel: &Kernel, mut reach: Vec<Reached>) -> Result<Option<Self>, Error> {
+        // What has no bytes reaches nothing, wherever it is.
+        reach.retain(|reached| reached.bytes.len > 0);
         let name = || kernel.name().to_owned();
         match (kernel.hidden.is_empty(), reach.is_empty()) {
             (true, true) => return Ok(None),

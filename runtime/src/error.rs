@@ -102,7 +102,7 @@ pub enum LaunchError {
         remote: u64,
         /// Why there are not more of these.
         remote_limit: &'static str,
-        /// Bytes of device memory that would do.
+        /// Bytes of device memory for those pages. More may come to light where what it touches is found step by step.
         needed_bytes: u64,
         /// Bytes of a page.
         page_bytes: u64,

@@ -132,3 +132,35 @@ fn a_kernel_may_have_such_names_for_its_own() {
     );
     assert_eq!(own.storage.len(), 1);
 }
+
+#[test]
+fn names_of_what_is_hidden_are_a_kernels_own_where_it_follows_no_pointers() {
+    // Not of the types that the prelude has under these names.
+    let source = "var<private> gm_hidden_line: f32;
+var<private> gm_hidden_workgroup: u32;
+@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+fn gm_load_u32() -> u32 { return 3u; }
+@compute @workgroup_size(1) fn main() { gm_hidden_line = 5.0; let x = gm_load_u32(); out[0] = u32(gm_hidden_line) + x; }";
+    let entry = Program::from_wgsl(source)
+        .unwrap()
+        .entry(None, &[])
+        .unwrap();
+    assert_eq!(entry.storage.len(), 1);
+    let (_, main) = (&entry.module, &entry.module.entry_points[0].function);
+    assert!(main.arguments.is_empty(), "its workgroup is not asked for");
+}
+
+#[test]
+fn the_group_of_what_is_hidden_is_refused() {
+    let group = gmem_shaders::prelude::GROUP;
+    let source = format!(
+        "@group({group}) @binding(0) var<storage, read_write> all: array<array<u32, 1024>>;
+@group(0) @binding(0) var<uniform> p: gm_ptr;
+@compute @workgroup_size(1) fn main() {{ all[0][0] = gm_load_u32(p); }}"
+    );
+    let error = Program::from_wgsl(&source).err().unwrap().to_string();
+    assert!(
+        error.contains("line 1") && error.contains("not supported"),
+        "{error}"
+    );
+}

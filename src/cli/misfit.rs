@@ -35,6 +35,14 @@ pub enum MisfitError {
         /// Its type.
         ty: String,
     },
+    /// There is no memory here that pointers could lead to.
+    #[error(
+        "kernel `{kernel}` follows pointers, which nothing here has: launch it from Rust, with `Launch::reach`"
+    )]
+    Pointers {
+        /// The entry point.
+        kernel: String,
+    },
     /// Some are not given.
     #[error("kernel `{kernel}` needs {option} for {missing}")]
     Missing {

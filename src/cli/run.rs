@@ -255,6 +255,10 @@ pub(super) fn storage(
             ty: resource.ty.clone(),
         });
     }
+    if kernel.follows_pointers() {
+        let kernel = kernel.name().to_owned();
+        return Err(MisfitError::Pointers { kernel });
+    }
     let found = matched(kernel.name(), "storage binding", option, &all, names)?;
     Ok(found
         .into_iter()

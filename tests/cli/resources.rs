@@ -44,3 +44,20 @@ fn textures_are_refused_by_name() {
         ))
         .refused(2, &["texture `image` (texture_2d<f32>)", "Launch::texture"]);
 }
+
+#[test]
+fn kernels_that_follow_pointers_are_refused() {
+    let Some(adapter) = adapter() else { return };
+    let folder = Folder::new("pointers");
+    folder.write(
+        "k.wgsl",
+        "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+@group(0) @binding(1) var<uniform> head: gm_ptr;
+@compute @workgroup_size(1) fn main() { x[0] = gm_load_u32(head); }",
+    );
+    folder
+        .gmem(&format!(
+            "run k.wgsl --adapter {adapter} --grid 1 --bind x=zeros:16 --uniform head=u32:0,0"
+        ))
+        .refused(2, &["follows pointers", "Launch::reach"]);
+}

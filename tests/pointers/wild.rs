@@ -203,6 +203,46 @@ fn a_launch_says_what_may_be_reached() {
 }
 
 #[test]
+fn a_range_without_bytes_reaches_nothing() {
+    for adapter in adapters::adapters() {
+        let gm = space(&adapter, 64);
+        let load = gm
+            .kernel(
+                "@group(0) @binding(0) var<uniform> at: gm_ptr;
+                 @group(0) @binding(1) var<storage, read_write> out: array<u32>;
+                 @compute @workgroup_size(1) fn main() { out[0] = gm_load_u32(at); }",
+            )
+            .unwrap();
+        let mut out = gm.alloc::<u32>(1).unwrap();
+        let mut regions = [vector(&gm, 1024), vector(&gm, 1024), vector(&gm, 1024)];
+        regions.sort_by_key(|region| region.va().0);
+        let [first, between, mut last] = regions;
+        between.prefetch(&gm.device(0).unwrap()).unwrap();
+        for reached in 0..3 {
+            out[0] = 1;
+            let at = halves(between.va().0);
+            let launch = load.launch([1, 1, 1]).uniform("at", &at);
+            // SAFETY: it names no byte.
+            let launch = unsafe { launch.reach_raw(first.as_ptr().cast(), 0) };
+            let launch = launch.bind("out", &mut out);
+            let result = match reached {
+                0 => launch.run(),
+                1 => launch.reach(&last).run(),
+                _ => launch.reach(&mut last).run(),
+            };
+            match result {
+                Err(Error::NoReach { .. }) if reached == 0 => continue,
+                Err(Error::SegmentationFault(fault)) if reached > 0 => {
+                    assert_eq!(fault.fault, PointerFault::Nothing, "{adapter}");
+                }
+                other => panic!("{adapter}, {reached}: {other:?}"),
+            }
+            assert_eq!(out[0], 0, "{adapter}");
+        }
+    }
+}
+
+#[test]
 fn a_simulated_device_has_no_such_kernels() {
     let gm = Gmem::builder()
         .device(DeviceChoice::Simulated)

@@ -241,6 +241,7 @@ pub(crate) fn read(source: &Source<'_>) -> Result<Read, ShaderError> {
                 (module, text.into())
             }
         };
+        prelude::check_groups(&module, &text, matches!(source, Source::Wgsl(_)))?;
         depth::check(&module, &text)?;
         names::complete(&mut module);
         pointers::specialise(&mut module, &text)?;

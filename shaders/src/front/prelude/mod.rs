@@ -24,7 +24,7 @@ use naga::{
 };
 
 use super::tokens::{Token, Tokens};
-use crate::error::line;
+use crate::error::{ShaderError, line};
 
 /// The group of the hidden bindings: no kernel has it for its own.
 pub const GROUP: u32 = 0x676d_7074;
@@ -104,6 +104,22 @@ pub(crate) fn reaches_memory(name: &str) -> bool {
 const LINE: &str = "gm_hidden_line";
 const WORKGROUP: &str = "gm_hidden_workgroup";
 
+/// Words that a name is declared behind.
+const DECLARES: [&str; 7] = ["fn", "alias", "struct", "const", "let", "var", "override"];
+/// Words that may stand between `var` and its name.
+const SPACES: [&str; 10] = [
+    "function",
+    "private",
+    "workgroup",
+    "uniform",
+    "storage",
+    "immediate",
+    "push_constant",
+    "read",
+    "write",
+    "read_write",
+];
+
 /// Stands between a text and what is supplied.
 const SEAM: &str = "\n// What follows is not the kernel's own.\n";
 
@@ -136,31 +152,55 @@ fn asked(text: &str) -> BTreeSet<&str> {
         _ => None,
     });
     let (mut names, mut own) = (BTreeSet::new(), BTreeSet::new());
-    let mut before = "";
+    let mut declares = false;
     for word in words {
         if text::is_known(word) {
-            let declares = ["fn", "alias", "struct", "const", "let", "var", "override"];
-            if declares.contains(&before) {
+            if declares {
                 own.insert(word);
             }
             names.insert(word);
         }
-        before = word;
+        // What comes between `var` and a name.
+        declares = DECLARES.contains(&word) || (declares && SPACES.contains(&word));
     }
     names.retain(|name| !own.contains(name));
     names
 }
 
+/// Whether something was supplied behind a kernel's own text.
+fn is_supplied(span: Span, own: &str) -> bool {
+    span.to_range()
+        .is_some_and(|range| range.start >= own.len())
+}
+
+/// Refuses variables of a kernel's own in the group of the hidden ones. `own`: the text that its positions are positions in, of
+/// WGSL; nothing was supplied behind any other.
+pub(super) fn check_groups(module: &Module, own: &str, wgsl: bool) -> Result<(), ShaderError> {
+    for (handle, variable) in module.global_variables.iter() {
+        let span = module.global_variables.get_span(handle);
+        let hidden = (variable.binding).is_some_and(|binding| binding.group == GROUP);
+        if hidden && !(wgsl && is_supplied(span, own)) {
+            return Err(ShaderError::Unsupported {
+                construct: format!("bind group {GROUP}, which pointers are followed by"),
+                line: line(span, own),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Has each access know its line, and each invocation its workgroup. Does nothing to a module without the prelude.
 pub(super) fn note_places(module: &mut Module, source: &str) {
     let find = |name: &str| {
-        let is = |variable: &GlobalVariable| {
-            variable.space == AddressSpace::Private && variable.name.as_deref() == Some(name)
+        let is = |handle: Handle<GlobalVariable>, variable: &GlobalVariable| {
+            variable.space == AddressSpace::Private
+                && variable.name.as_deref() == Some(name)
+                && is_supplied(module.global_variables.get_span(handle), source)
         };
         module
             .global_variables
             .iter()
-            .find(|(_, v)| is(v))
+            .find(|(handle, v)| is(*handle, v))
             .map(|(handle, _)| handle)
     };
     let (Some(line), Some(workgroup)) = (find(LINE), find(WORKGROUP)) else {
@@ -310,6 +350,11 @@ mod tests {
             names("// gm_load_u32\nfn gm_add() {} fn f() { gm_add(); let gm_x = 1; }").is_empty()
         );
         assert!(names("alias gm_ptr = u32; fn f(p: gm_ptr) {}").is_empty());
+        for space in ["", "<private>", "<storage, read_write>", "<uniform>"] {
+            let text =
+                format!("@group(0) @binding(0) var{space} gm_ptr: u32; fn f() {{ _ = gm_ptr; }}");
+            assert!(asked(&text).is_empty(), "{space}");
+        }
         assert!(matches!(supplied("fn f() {}".into()), Cow::Borrowed(_)));
     }
 
