@@ -4,12 +4,13 @@
 //! teaches must hold for all, so equal pure expressions share one slot, that of the first.
 
 use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
 
-use naga::{BinaryOperator, Expression, Handle, Statement};
+use naga::{BinaryOperator, Expression, Handle, Literal, Statement};
 
 use super::functions::{Body, each_statement};
 use super::place::{Root, Space, root, space_of};
-use super::value::{self, Value};
+use super::value;
 
 /// Facts about one function.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ impl Statics {
         let mut pointer = Vec::with_capacity(arena.len());
         let mut followed = Vec::with_capacity(arena.len());
         let mut components = HashMap::new();
-        let mut first: HashMap<String, u32> = HashMap::new();
+        let mut first: HashMap<Key, u32> = HashMap::new();
         for (handle, expression) in arena.iter() {
             let own = handle.index() as u32;
             let slot = match key(&body, handle, &canon) {
@@ -43,7 +44,7 @@ impl Statics {
             canon.push(slot);
             let ty = body.ty(handle);
             pointer.push(ty.pointer_space().is_some());
-            followed.push(value::top(body.module, ty) != Value::Any);
+            followed.push(value::holds_integers(body.module, ty));
             if let Expression::AccessIndex { base, index } = *expression
                 && slot == own
             {
@@ -82,48 +83,53 @@ impl Statics {
     }
 }
 
-/// A text that equal pure expressions share; `None` for those that are only equal to themselves.
-fn key(body: &Body<'_>, handle: Handle<Expression>, canon: &[u32]) -> Option<String> {
+/// What equal pure expressions have in common: their kind, and what it is of.
+type Key = (Discriminant<Expression>, Vec<u32>);
+
+/// The key of a pure expression; `None` for those that are only equal to themselves.
+fn key(body: &Body<'_>, handle: Handle<Expression>, canon: &[u32]) -> Option<Key> {
+    let expression = &body.function.expressions[handle];
     let c = |operand: Handle<Expression>| canon[operand.index()];
-    Some(match body.function.expressions[handle] {
-        Expression::Literal(literal) => format!("literal {literal:?}"),
-        Expression::Constant(constant) => format!("constant {}", constant.index()),
-        Expression::ZeroValue(ty) => format!("zero {}", ty.index()),
-        Expression::GlobalVariable(global) => format!("global {}", global.index()),
-        Expression::LocalVariable(local) => format!("local {}", local.index()),
-        Expression::FunctionArgument(index) => format!("argument {index}"),
+    let words = match *expression {
+        Expression::Literal(value) => literal(value).to_vec(),
+        Expression::Constant(constant) => vec![constant.index() as u32],
+        Expression::ZeroValue(ty) => vec![ty.index() as u32],
+        Expression::GlobalVariable(global) => vec![global.index() as u32],
+        Expression::LocalVariable(local) => vec![local.index() as u32],
+        Expression::FunctionArgument(index) => vec![index],
         Expression::Compose { ty, ref components } => {
-            let parts: Vec<u32> = components.iter().map(|&part| c(part)).collect();
-            format!("compose {} {parts:?}", ty.index())
+            let parts = components.iter().map(|&part| c(part));
+            std::iter::once(ty.index() as u32).chain(parts).collect()
         }
-        Expression::Access { base, index } => format!("access {} {}", c(base), c(index)),
-        Expression::AccessIndex { base, index } => format!("member {} {index}", c(base)),
-        Expression::Splat { size, value } => format!("splat {size:?} {}", c(value)),
+        Expression::Access { base, index } => vec![c(base), c(index)],
+        Expression::AccessIndex { base, index } => vec![c(base), index],
+        Expression::Splat { size, value } => vec![size as u32, c(value)],
         Expression::Swizzle {
             size,
             vector,
-            pattern,
-        } => {
-            format!("swizzle {size:?} {} {pattern:?}", c(vector))
-        }
+            pattern: [x, y, z, w],
+        } => vec![
+            size as u32,
+            c(vector),
+            x as u32,
+            y as u32,
+            z as u32,
+            w as u32,
+        ],
         Expression::Load { pointer } => match root(body, pointer) {
             Some(Root::Global(global)) if space_of(body, global) == Space::Value => {
-                format!("load {}", c(pointer))
+                vec![c(pointer)]
             }
             _ => return None,
         },
-        Expression::Unary { op, expr } => format!("unary {op:?} {}", c(expr)),
-        Expression::Binary { op, left, right } => {
-            format!("binary {op:?} {} {}", c(left), c(right))
-        }
+        Expression::Unary { op, expr } => vec![op as u32, c(expr)],
+        Expression::Binary { op, left, right } => vec![op as u32, c(left), c(right)],
         Expression::Select {
             condition,
             accept,
             reject,
-        } => {
-            format!("select {} {} {}", c(condition), c(accept), c(reject))
-        }
-        Expression::Relational { fun, argument } => format!("relational {fun:?} {}", c(argument)),
+        } => vec![c(condition), c(accept), c(reject)],
+        Expression::Relational { fun, argument } => vec![fun as u32, c(argument)],
         Expression::Math {
             fun,
             arg,
@@ -131,15 +137,36 @@ fn key(body: &Body<'_>, handle: Handle<Expression>, canon: &[u32]) -> Option<Str
             arg2,
             arg3,
         } => {
-            let rest: Vec<u32> = [arg1, arg2, arg3].into_iter().flatten().map(c).collect();
-            format!("math {fun:?} {} {rest:?}", c(arg))
+            // A function's operands are as many wherever it is used: none needs a mark of its own.
+            let operands = [Some(arg), arg1, arg2, arg3].into_iter().flatten().map(c);
+            std::iter::once(fun as u32).chain(operands).collect()
         }
         Expression::As {
             expr,
             kind,
             convert,
-        } => format!("as {} {kind:?} {convert:?}", c(expr)),
-        Expression::ArrayLength(pointer) => format!("length {}", c(pointer)),
+        } => vec![c(expr), kind as u32, convert.map_or(0, u32::from)],
+        Expression::ArrayLength(pointer) => vec![c(pointer)],
         _ => return None,
-    })
+    };
+    Some((discriminant(expression), words))
+}
+
+/// A literal's type and bits.
+fn literal(value: Literal) -> [u32; 3] {
+    let (ty, bits) = match value {
+        Literal::F64(value) => (0, value.to_bits()),
+        Literal::F32(value) => (1, value.to_bits().into()),
+        Literal::F16(value) => (2, value.to_bits().into()),
+        Literal::U16(value) => (3, value.into()),
+        Literal::I16(value) => (4, value as u64),
+        Literal::U32(value) => (5, value.into()),
+        Literal::I32(value) => (6, value as u64),
+        Literal::U64(value) => (7, value),
+        Literal::I64(value) => (8, value as u64),
+        Literal::Bool(value) => (9, value.into()),
+        Literal::AbstractInt(value) => (10, value as u64),
+        Literal::AbstractFloat(value) => (11, value.to_bits()),
+    };
+    [ty, bits as u32, (bits >> 32) as u32]
 }

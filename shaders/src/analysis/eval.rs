@@ -181,7 +181,7 @@ impl Interp<'_> {
     fn current(&self, load: Handle<Expression>) -> Option<Value> {
         let slot = self.frame.slot(load) as usize;
         let loaded = self.frame.loads[slot].as_ref()?;
-        if self.state.versions.get(loaded.variable) != Some(&loaded.version) {
+        if self.state.version(loaded.variable) != Some(loaded.version) {
             return None;
         }
         Some(self.read(&Place {

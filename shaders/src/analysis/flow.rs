@@ -197,7 +197,9 @@ impl<'a> Interp<'a> {
         if local != other || reject.len() != 1 {
             return;
         }
-        let version = self.state.versions[self.frame.base + local.index()];
+        let Some(version) = self.state.version(self.frame.base + local.index()) else {
+            return;
+        };
         self.origins.insert(
             version,
             Origin::Branch {
@@ -292,7 +294,7 @@ impl<'a> Interp<'a> {
         let mut round = 0;
         let settled = loop {
             let next = self.once(&entry, &head, body, continuing, break_if).0;
-            if within(&next, &head) || !self.step() {
+            if next.within(&head) || !self.step() {
                 break next;
             }
             self.widen(&mut head, &next, round);
@@ -302,7 +304,7 @@ impl<'a> Interp<'a> {
         // One narrowing round: `settled` came out of a head that contains it. Should interpreting it not confirm it,
         // the head that did settle stands.
         let (next, mut exits) = self.once(&entry, &settled, body, continuing, break_if);
-        if !within(&next, &settled) {
+        if !next.within(&settled) {
             exits = self.once(&entry, &head, body, continuing, break_if).1;
         }
         self.breaks.push(exits);
@@ -321,8 +323,9 @@ impl<'a> Interp<'a> {
         let mark = self.frame.trail.len();
         self.state = head.clone();
         // A head stands for many iterations: no load before it is known to be current.
-        for index in 0..self.state.versions.len() {
-            self.state.versions[index] = self.fresh();
+        for variable in 0..self.state.len() {
+            let version = self.fresh();
+            self.state.set_version(variable, version);
         }
         self.live = self.step();
         self.breaks.push(None);
@@ -371,7 +374,8 @@ impl<'a> Interp<'a> {
     /// Grows a loop's head towards one that contains all iterations.
     fn widen(&self, head: &mut State, next: &State, round: u32) {
         let stops = &self.stops;
-        for (index, (old, new)) in head.variables.iter_mut().zip(&next.variables).enumerate() {
+        for (index, new) in next.variables().iter().enumerate().take(head.len()) {
+            let old = &head.variables()[index];
             if new.within(old) {
                 continue;
             }
@@ -379,7 +383,7 @@ impl<'a> Interp<'a> {
                 .checked_sub(self.frame.base)
                 .and_then(|local| self.frame.statics.stepped.get(local))
                 .is_some_and(|&stepped| stepped);
-            *old = if round > ROUNDS {
+            let wider = if round > ROUNDS {
                 Value::Any
             } else if round < PATIENCE && !stepped {
                 // Flags, toggles and small tables settle by themselves.
@@ -387,6 +391,7 @@ impl<'a> Interp<'a> {
             } else {
                 old.widen(new, stops)
             };
+            head.know(index, wider);
         }
     }
 
@@ -413,7 +418,7 @@ impl<'a> Interp<'a> {
                 values.push(self.value(argument));
             }
         }
-        let base = self.state.variables.len();
+        let base = self.state.len();
         let frame = Frame::new(body, statics, base, values, pointers);
         let caller = std::mem::replace(&mut self.frame, frame);
         self.start_locals();
@@ -425,8 +430,7 @@ impl<'a> Interp<'a> {
         let callee = std::mem::replace(&mut self.frame, caller);
         self.live = callee.returned.is_some() && self.step();
         if let Some(mut state) = callee.returned {
-            state.variables.truncate(base);
-            state.versions.truncate(base);
+            state.truncate(base);
             self.state = state;
         }
         if let Some(result) = result {
@@ -434,13 +438,6 @@ impl<'a> Interp<'a> {
             self.frame.set(slot, callee.result.unwrap_or(Value::Any));
         }
     }
-}
-
-fn within(next: &State, head: &State) -> bool {
-    next.variables
-        .iter()
-        .zip(&head.variables)
-        .all(|(next, head)| next.within(head))
 }
 
 fn case_value(case: &SwitchCase) -> Option<i128> {

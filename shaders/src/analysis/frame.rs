@@ -21,12 +21,70 @@ pub(super) struct Launch<'a> {
     pub(super) uniforms: &'a [Handle<GlobalVariable>],
 }
 
-/// The variables on one path: private ones first, then the locals of every active call.
-#[derive(Clone, Debug)]
+/// The variables on one path: private ones first, then the locals of every active call. Paths share what they have in
+/// common until one of them changes it.
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
-    pub(super) variables: Vec<Value>,
-    /// Changes with every store, so that a load can tell whether it is still current.
-    pub(super) versions: Vec<u32>,
+    variables: Rc<Vec<Value>>,
+    versions: Rc<Vec<u32>>,
+}
+
+impl State {
+    pub(super) fn len(&self) -> usize {
+        self.variables.len()
+    }
+
+    pub(super) fn variables(&self) -> &[Value] {
+        &self.variables
+    }
+
+    /// Changes with every store to the variable, so that a load can tell whether it is still current.
+    pub(super) fn version(&self, variable: usize) -> Option<u32> {
+        self.versions.get(variable).copied()
+    }
+
+    pub(super) fn push(&mut self, value: Value, version: u32) {
+        Rc::make_mut(&mut self.variables).push(value);
+        Rc::make_mut(&mut self.versions).push(version);
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        Rc::make_mut(&mut self.variables).truncate(len);
+        Rc::make_mut(&mut self.versions).truncate(len);
+    }
+
+    /// What is known of a variable becomes `value`; what it holds stays.
+    pub(super) fn know(&mut self, variable: usize, value: Value) {
+        Rc::make_mut(&mut self.variables)[variable] = value;
+    }
+
+    pub(super) fn set_version(&mut self, variable: usize, version: u32) {
+        Rc::make_mut(&mut self.versions)[variable] = version;
+    }
+
+    /// What may be on either path; a variable that differs gets a `fresh` version.
+    pub(super) fn join(&mut self, other: &State, fresh: &mut dyn FnMut() -> u32) {
+        if !Rc::ptr_eq(&self.variables, &other.variables) {
+            for (variable, value) in other.variables.iter().enumerate().take(self.len()) {
+                if self.variables[variable] != *value {
+                    self.know(variable, self.variables[variable].join(value));
+                }
+            }
+        }
+        if !Rc::ptr_eq(&self.versions, &other.versions) {
+            for (variable, &version) in other.versions.iter().enumerate().take(self.len()) {
+                if self.versions[variable] != version {
+                    self.set_version(variable, fresh());
+                }
+            }
+        }
+    }
+
+    /// Whether every variable is within what `other` knows of it.
+    pub(super) fn within(&self, other: &State) -> bool {
+        Rc::ptr_eq(&self.variables, &other.variables)
+            || (self.variables.iter().zip(other.variables.iter())).all(|(a, b)| a.within(b))
+    }
 }
 
 /// A variable, or a part of one.
@@ -46,7 +104,7 @@ pub(super) enum PathStep {
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) variable: usize,
-    pub(super) path: Rc<[PathStep]>,
+    pub(super) path: Vec<PathStep>,
     pub(super) version: u32,
 }
 

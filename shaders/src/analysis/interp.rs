@@ -87,10 +87,7 @@ pub(super) fn run(
         statics,
         launch,
         frame: Frame::new(body, entry_statics, 0, arguments, pointers),
-        state: State {
-            variables: Vec::new(),
-            versions: Vec::new(),
-        },
+        state: State::default(),
         live: true,
         breaks: Vec::new(),
         continues: Vec::new(),
@@ -142,8 +139,7 @@ impl<'a> Interp<'a> {
 
     fn push_variable(&mut self, value: Value) {
         let version = self.fresh();
-        self.state.variables.push(value);
-        self.state.versions.push(version);
+        self.state.push(value, version);
     }
 
     fn start_privates(&mut self) {
@@ -156,10 +152,10 @@ impl<'a> Interp<'a> {
                 Some(init) => self.constant(init),
                 None => value::zero(module, &module.types[global.ty].inner),
             };
-            self.privates[handle.index()] = Some(self.state.variables.len());
+            self.privates[handle.index()] = Some(self.state.len());
             self.push_variable(value);
         }
-        self.frame.base = self.state.variables.len();
+        self.frame.base = self.state.len();
     }
 
     /// Gives the present function's locals their first values.
@@ -234,7 +230,9 @@ impl<'a> Interp<'a> {
         };
         let value = self.read(&place);
         let slot = self.frame.slot(expression);
-        let version = self.state.versions[place.variable];
+        let Some(version) = self.state.version(place.variable) else {
+            return;
+        };
         match self.origins.get(&version) {
             Some(&origin) if place.path.is_empty() && place.variable >= self.frame.base => {
                 self.frame.origins.insert(slot, origin);
@@ -247,9 +245,9 @@ impl<'a> Interp<'a> {
             .path
             .iter()
             .all(|step| matches!(step, PathStep::Fixed(_)));
-        self.frame.loads[slot as usize] = fixed.then(|| Loaded {
+        self.frame.loads[slot as usize] = fixed.then_some(Loaded {
             variable: place.variable,
-            path: Rc::from(place.path),
+            path: place.path,
             version,
         });
         self.frame.set(slot, value);
@@ -285,7 +283,7 @@ impl<'a> Interp<'a> {
     }
 
     pub(super) fn read(&self, place: &Place) -> Value {
-        let mut value = self.state.variables[place.variable].clone();
+        let mut value = self.state.variables()[place.variable].clone();
         for step in &place.path {
             value = match *step {
                 PathStep::Fixed(index) => value.parts_between(index.into(), index.into()),
@@ -298,9 +296,10 @@ impl<'a> Interp<'a> {
     /// Stores to a private or function variable.
     pub(super) fn write(&mut self, place: &Place, value: Value, origin: Option<Origin>) {
         let version = self.fresh();
-        let variable = &mut self.state.variables[place.variable];
-        *variable = replaced(variable, &place.path, value);
-        self.state.versions[place.variable] = version;
+        let variable = &self.state.variables()[place.variable];
+        let stored = replaced(variable, &place.path, value);
+        self.state.know(place.variable, stored);
+        self.state.set_version(place.variable, version);
         if let Some(origin) = origin
             && place.path.is_empty()
         {
@@ -348,12 +347,7 @@ impl<'a> Interp<'a> {
 
     /// Both paths as one.
     pub(super) fn joined(&mut self, mut a: State, b: &State) -> State {
-        for index in 0..a.variables.len().min(b.variables.len()) {
-            a.variables[index] = a.variables[index].join(&b.variables[index]);
-            if a.versions[index] != b.versions[index] {
-                a.versions[index] = self.fresh();
-            }
-        }
+        a.join(b, &mut || self.fresh());
         a
     }
 

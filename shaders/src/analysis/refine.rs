@@ -255,12 +255,12 @@ impl Interp<'_> {
         let Some(loaded) = self.frame.loads[slot].clone() else {
             return true;
         };
-        if self.state.versions.get(loaded.variable) != Some(&loaded.version) {
+        if self.state.version(loaded.variable) != Some(loaded.version) {
             return true;
         }
         let place = Place {
             variable: loaded.variable,
-            path: loaded.path.to_vec(),
+            path: loaded.path,
         };
         let Value::Int(known) = self.read(&place) else {
             return true;
@@ -268,9 +268,9 @@ impl Interp<'_> {
         let Some(met) = (known.ty == fact.ty).then(|| known.meet(fact)).flatten() else {
             return known.ty != fact.ty;
         };
-        let narrowed = narrowed(&self.state.variables[loaded.variable], &place.path, met);
+        let narrowed = narrowed(&self.state.variables()[place.variable], &place.path, met);
         if let Some(narrowed) = narrowed {
-            self.state.variables[loaded.variable] = narrowed;
+            self.state.know(place.variable, narrowed);
         }
         true
     }

@@ -210,6 +210,19 @@ fn shaped(module: &Module, ty: &TypeInner, leaf: fn(Int) -> Interval) -> Value {
     }
 }
 
+/// Whether there are integers in a type, so that its values are followed.
+pub(super) fn holds_integers(module: &Module, ty: &TypeInner) -> bool {
+    let inner = |ty: Handle<Type>| holds_integers(module, &module.types[ty].inner);
+    match *ty {
+        TypeInner::Scalar(scalar)
+        | TypeInner::Atomic(scalar)
+        | TypeInner::Vector { scalar, .. } => Int::of(scalar).is_some(),
+        TypeInner::Array { base, .. } => inner(base),
+        TypeInner::Struct { ref members, .. } => members.iter().any(|member| inner(member.ty)),
+        _ => false,
+    }
+}
+
 /// Any value of a type.
 pub(super) fn top(module: &Module, ty: &TypeInner) -> Value {
     shaped(module, ty, Interval::top)

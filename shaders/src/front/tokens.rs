@@ -113,11 +113,11 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.comment() {
-                continue;
-            }
             let from = self.at;
             let c = self.text[from..].chars().next()?;
+            if c == '/' && self.comment() {
+                continue;
+            }
             self.at += c.len_utf8();
             let begins = self.line_begins;
             if ends_line(c) {
