@@ -8,14 +8,14 @@ use gmem_hal::{
     Attempt, AttemptReport, DeviceError, FrameCopy, FrameRun, Geometry, Launch, PageEntry,
 };
 use gmem_shaders::naga::MemoryDecorations;
-use gmem_shaders::{How, Mode, PagedParams, Params, Rewritten, SlotKind, Variant};
+use gmem_shaders::{How, Mode, PagedParams, Rewritten, SlotKind, Variant};
 
 use crate::buffers::Purpose;
 use crate::device::WgpuDevice;
 use crate::gpu::{Facts, Gpu};
-use crate::pace::{Boxes, take};
-use crate::pass::{Prepared, check, paged, through_table, ways, windows_for};
+use crate::pass::{check, paged, through_table, ways, windows_for};
 use crate::probe::Layout;
+use crate::recorded::{Bounds, Recorded};
 use crate::report::FIRST_RECORD;
 use crate::table::encode;
 use crate::windows::{Place, WindowPlan};
@@ -97,53 +97,29 @@ impl WgpuDevice {
             bindings,
         };
         let compiled = kernel.compiled(variant)?;
-        let mut rest: Boxes<()> = attempt.boxes.iter().map(|&part| (part, ())).collect();
-        if rest.is_empty() {
+        if attempt.boxes.is_empty() {
             return Ok(AttemptReport::default());
         }
-        let limits = &self.facts().limits;
-        let (side, alignment) = (
-            limits.max_compute_workgroups_per_dimension,
-            limits.min_uniform_buffer_offset_alignment,
-        );
-        let (values, resources) = (launch.values.clone(), kernel.resources());
-        let (compiled, pace) = (compiled.get(), kernel.attempt_pace());
-        let words = FIRST_RECORD + layout.words;
-        let label = self.label(&entry.name, false);
-        let (grid, budget, storage) = (launch.grid, self.submission(), entry.storage.len());
+        // What missed its page finds more pages in what is left of the attempt: it goes on to the end.
+        let recorded = Recorded {
+            compiled: compiled.get(),
+            values: launch.values.clone(),
+            resources: kernel.resources(),
+            storage: entry.storage.len(),
+            grid: launch.grid,
+            tail,
+            boxes: (attempt.boxes.iter())
+                .map(|&part| (part, FIRST_RECORD as u32))
+                .collect(),
+            words: FIRST_RECORD + layout.words,
+            label: self.label(&entry.name, false),
+        };
+        let (pace, bounds) = (kernel.attempt_pace(), Bounds::of(self));
         let entries = grants.entries;
         let (seconds, found) = self.thread().call(move |gpu| {
-            gpu.cover_report(words)?;
+            gpu.cover_report(recorded.words)?;
             gpu.grant(&entries)?;
-            let (mut begun, mut seconds) = (false, 0.0);
-            loop {
-                let boxes = take(&mut rest, pace.lock().next(budget), side);
-                let mut prepared = Prepared::new(alignment, storage);
-                for (part, ()) in &boxes {
-                    let head = Params::new(part.start, grid, FIRST_RECORD as u32);
-                    prepared.push(part, &head, &tail);
-                }
-                let params = std::mem::take(&mut prepared.params);
-                let groups = compiled.warm(gpu, params, &values, &resources)?;
-                let mut encoder = gpu
-                    .device
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                if !std::mem::replace(&mut begun, true) {
-                    encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
-                }
-                prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
-                // What missed its page finds more pages in what is left of the attempt: it goes on to the end.
-                let last = rest.is_empty();
-                let bytes = if last { words * 4 } else { 4 };
-                let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-                let submitted = gpu.submit_and_read(encoder, bytes, label.clone(), copy)?;
-                seconds += submitted.0;
-                let workgroups = boxes.iter().map(|(part, ())| part.workgroups()).sum();
-                pace.lock().took(workgroups, submitted.0);
-                if last {
-                    return Ok((seconds, submitted.1));
-                }
-            }
+            recorded.run(gpu, &pace, bounds)
         })?;
         let report = layout.read(&found[FIRST_RECORD as usize..]);
         Ok(AttemptReport {

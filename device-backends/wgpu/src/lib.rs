@@ -24,6 +24,7 @@ mod pass;
 mod pipeline;
 mod plain;
 mod probe;
+mod recorded;
 mod report;
 mod resource;
 mod staging;

@@ -7,8 +7,8 @@ use gmem_hal::{DeviceError, Geometry, GridBox, Launch, ProbeReport, Touched};
 use gmem_shaders::{Entry, Mode, Params, REPORT_HEADER_WORDS, Variant};
 
 use crate::device::WgpuDevice;
-use crate::pace::{Boxes, take};
-use crate::pass::{Prepared, check, paged, pages_of, ways, windows_for};
+use crate::pass::{check, paged, pages_of, ways, windows_for};
+use crate::recorded::{Bounds, Recorded};
 use crate::report::FIRST_RECORD;
 
 /// The fault buffer's size that a probe's width is chosen for.
@@ -119,57 +119,29 @@ impl WgpuDevice {
         };
         let compiled = kernel.compiled(variant)?;
         let layout = Layout::new(launch, geometry);
-        let limits = &self.facts().limits;
-        let (side, alignment) = (
-            limits.max_compute_workgroups_per_dimension,
-            limits.min_uniform_buffer_offset_alignment,
-        );
         let params = layout.params(entry, launch, geometry);
+        let bounds = Bounds::of(self);
         let mut reports = Vec::with_capacity(boxes.len());
         for boxes in boxes.chunks(layout.width()) {
-            let (compiled, values) = (compiled.get(), launch.values.clone());
-            let (resources, pace) = (kernel.resources(), kernel.probe_pace());
-            let words = FIRST_RECORD + layout.words * boxes.len() as u64;
-            let label = self.label(&entry.name, true);
-            let (grid, budget, storage) = (launch.grid, self.submission(), entry.storage.len());
-            let (pages, bindings) = (pages.clone(), params.clone());
-            let mut rest: Boxes<u32> = (boxes.iter().enumerate())
-                .map(|(index, &part)| {
-                    let record = FIRST_RECORD + index as u64 * layout.words;
-                    (part, record as u32)
-                })
-                .collect();
-            let found = self.thread().call(move |gpu| {
+            let record = |index: usize| FIRST_RECORD + index as u64 * layout.words;
+            let recorded = Recorded {
+                compiled: compiled.get(),
+                values: launch.values.clone(),
+                resources: kernel.resources(),
+                storage: entry.storage.len(),
+                grid: launch.grid,
+                tail: params.clone(),
+                boxes: (boxes.iter().enumerate())
+                    .map(|(index, &part)| (part, record(index) as u32))
+                    .collect(),
+                words: record(boxes.len()),
+                label: self.label(&entry.name, true),
+            };
+            let (pace, pages) = (kernel.probe_pace(), pages.clone());
+            let (_, found) = self.thread().call(move |gpu| {
                 gpu.cover_pages(&pages)?;
-                gpu.cover_report(words)?;
-                let mut begun = false;
-                loop {
-                    let boxes = take(&mut rest, pace.lock().next(budget), side);
-                    let mut prepared = Prepared::new(alignment, storage);
-                    for (part, record) in &boxes {
-                        let head = Params::new(part.start, grid, *record);
-                        prepared.push(part, &head, &bindings);
-                    }
-                    let params = std::mem::take(&mut prepared.params);
-                    let groups = compiled.warm(gpu, params, &values, &resources)?;
-                    let mut encoder = gpu
-                        .device
-                        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                    if !std::mem::replace(&mut begun, true) {
-                        encoder.clear_buffer(&gpu.reports()?.report, 0, Some(words * 4));
-                    }
-                    prepared.encode(&mut encoder, &compiled, &groups, gpu.clock.as_ref());
-                    let last = rest.is_empty();
-                    let bytes = if last { words * 4 } else { 4 };
-                    let copy = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-                    let (seconds, found) =
-                        gpu.submit_and_read(encoder, bytes, label.clone(), copy)?;
-                    let workgroups = boxes.iter().map(|(part, _)| part.workgroups()).sum();
-                    pace.lock().took(workgroups, seconds);
-                    if last {
-                        return Ok(found);
-                    }
-                }
+                gpu.cover_report(recorded.words)?;
+                recorded.run(gpu, &pace, bounds)
             })?;
             let records = found[FIRST_RECORD as usize..].chunks_exact(layout.words as usize);
             reports.extend(records.map(|record| layout.read(record)));
