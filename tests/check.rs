@@ -347,6 +347,7 @@ fn glsl_and_spirv_are_checked_as_well() {
 fn bad_command_lines_are_refused() {
     let folder = Folder::new("check-arguments");
     folder.write("k.wgsl", format!("{HEAD} y[id.x] = n; \n}}"));
+    folder.write("p.toml", "");
     for (line, words) in [
         ("check", "FILE"),
         ("check none.wgsl", "none.wgsl"),
@@ -355,6 +356,7 @@ fn bad_command_lines_are_refused() {
         ("check k.wgsl --entry none", "`none`"),
         ("check k.wgsl --report none/r.json", "none/r.json"),
         ("check k.wgsl --trace t.json", "--trace"),
+        ("check p.toml", "`gmem run`"),
     ] {
         folder.gmem(line).refused(2, &[words]);
     }

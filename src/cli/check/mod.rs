@@ -15,7 +15,7 @@ use gmem::gpu::{ShaderError, Source};
 
 use super::args::{CheckArgs, Common};
 use super::files::check_output;
-use super::{Failure, print, report, stream};
+use super::{Failure, print, report, spec, stream};
 use facts::{Checked, EntryFacts, FileFacts, Unsupported};
 
 /// Stack of the thread that looks at a file: what is nested deeply in a source is visited by recursion.
@@ -34,6 +34,8 @@ enum CheckError {
     },
     #[error("no file has an override constant `{0}`")]
     Override(String),
+    #[error("{0:?} is a plan, which `gmem run` takes: give `gmem check` the kernels that it names")]
+    Plan(PathBuf),
     #[error("{path:?}: {source}")]
     Value { path: PathBuf, source: ShaderError },
 }
@@ -49,6 +51,9 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<(), Failure> {
     }
     for path in &args.files {
         stream::open(path).map_err(Failure::arguments)?;
+        if spec::has_extension(path, "toml") {
+            return Err(Failure::arguments(CheckError::Plan(path.clone())));
+        }
     }
     let _quiet = QuietPanics::new();
     let mut used = vec![false; args.overrides.len()];
