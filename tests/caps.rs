@@ -8,6 +8,7 @@ mod skipped;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use gmem::gpu::{
     AdapterChoice, BufferEvent, BufferPurpose, BufferTrace, OpenError, WgpuDevice, WgpuOptions,
@@ -98,9 +99,11 @@ fn traced(adapter: &AdapterChoice, cap: u64, window: Option<u64>) -> (WgpuOption
     let traced = Arc::new(Traced::default());
     let told = Arc::clone(&traced);
     let trace = BufferTrace::new(move |event| {
+        // Let go of after the ledger: it may be the last hold on a device, whose buffers are told of as they go.
+        let device = told.device.get().and_then(Weak::upgrade);
         let mut ledger = told.ledger.lock().unwrap();
         ledger.note(event, cap);
-        if let Some(device) = told.device.get().and_then(Weak::upgrade) {
+        if let Some(device) = &device {
             let (counted, summed) = (device.bytes(), ledger.count());
             if counted != summed {
                 ledger.wrong.push(format!(
@@ -140,15 +143,22 @@ impl Traced {
         );
     }
 
-    /// Everything that was made is gone.
+    /// Everything that was made is gone, soon: the thread that tells of a buffer may be the last to hold the device.
     #[track_caller]
     fn is_over(&self) {
+        let start = Instant::now();
+        while !self.ledger.lock().unwrap().live.is_empty() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let ledger = self.ledger.lock().unwrap();
         assert_eq!(ledger.wrong, Vec::<String>::new());
         assert!(ledger.made > 0);
         assert!(ledger.live.is_empty(), "leaked: {:?}", ledger.live);
     }
 }
+
+/// For what is let go of on another thread.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const SUM: &str = "
 @group(0) @binding(0) var<storage, read> x: array<u32>;
