@@ -97,7 +97,7 @@ done <"$work/built"
 not_packed() {
     case $1-$2 in
         gmem-lib | gmem-check) echo "without a device" ;;
-        gmem-constructs | gmem-edges | gmem-measure) echo "reads the source tree" ;;
+        gmem-brought | gmem-constructs | gmem-edges | gmem-measure) echo "reads the source tree" ;;
         gmem-failures | gmem-misuse | gmem-oracle_sim | gmem-prefetch | gmem-raw) echo "on the simulated device" ;;
     esac
 }
