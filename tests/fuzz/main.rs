@@ -229,13 +229,13 @@ fn random_kernels_give_what_they_give_under_plain_wgpu() {
         );
         assert_eq!(tally.same + tally.incomparable, tally.kernels);
         // A fuzzer most of whose kernels are refused at first, or cannot be compared, or none of whose kernels misses a page,
-        // shows little.
+        // shows little. Of a few, chance decides.
         let refusals: u64 = tally.refused.values().sum();
         assert!(
-            tally.kernels < 100
+            tally.kernels < ALWAYS
                 || (4 * tally.incomparable < tally.kernels
                     && refusals < 2 * tally.kernels
-                    && 20 * tally.probed > tally.kernels
+                    && 40 * tally.probed > tally.kernels
                     && 10 * tally.transactions > tally.kernels
                     && tally.ways.undone > 0),
             "{tally:?}"
