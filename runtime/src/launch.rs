@@ -2,9 +2,10 @@
 //!
 //! What a box of workgroups touches is known before it runs: from the kernel's *static* footprint; else by a *probe*; else,
 //! when the footprint depends on what the launch writes, all bindings are made *resident*, and where they do not fit the box is
-//! *attempted* ([`crate::transaction`]). A box that needs more than the device has is cut in halves, down to one workgroup; one that
-//! does not fit is run over pieces of its pages ([`crate::pieces`]), else with remote frames ([`crate::remote`]). Boxes run in
-//! row-major order, each exactly once. Workgroups that wait for each other run in one piece, or not at all.
+//! *attempted* ([`crate::transaction`]). A box that needs more than the device has is cut in halves, down to one workgroup; where
+//! not even one seems to fit, as of a loop that strides over the whole grid, the box is probed or attempted before it is cut. A
+//! workgroup that does not fit is run over pieces of its pages ([`crate::pieces`]), else with remote frames ([`crate::remote`]).
+//! Boxes run in row-major order, each exactly once. Workgroups that wait for each other run in one piece, or not at all.
 //!
 //! ```text
 //!        fits?  ──no──> static parts known?  ──no──> probe-able? ──no──> attempt-able? ──no──> MustBeResident
@@ -160,7 +161,9 @@ impl Run<'_> {
                     other => return other,
                 }
             }
-            if let Some((first, second)) = halves {
+            if let Some((first, second)) = halves
+                && !self.is_loose(workgroups)
+            {
                 boxes.extend([second, first]);
                 return Ok(());
             }
@@ -178,6 +181,19 @@ impl Run<'_> {
             }
             Err(also) => Err(self.must_be_resident(format!("{reason}, and {also}"))),
         }
+    }
+
+    /// Whether so little is known of a box that not even its first workgroup seems to fit, and something else can tell more: then
+    /// cutting it helps nothing, and workgroups that share their pages are not to be parted.
+    fn is_loose(&self, workgroups: GridBox) -> bool {
+        let first = GridBox {
+            size: [1; 3],
+            ..workgroups
+        };
+        let kernel = &self.launch.kernel;
+        let known = self.known(&kernel.footprint(self.launch, &first), |_| false);
+        !self.fits(&known.needs, self.capacity())
+            && (kernel.probeable(self.launch).is_ok() || kernel.attemptable(self.launch).is_ok())
     }
 
     fn must_run_in_one_piece(&self, reason: &str) -> LaunchError {
