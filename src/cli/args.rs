@@ -36,7 +36,8 @@ Policies replay what passes needed and what probes and prefetches fetched ahead 
 const CHECK_NOTES: &str = "\
 For each compute entry point: its bindings, as declared and as really used; its hazard class (A: no barrier, nothing both read and written;
 B: barriers; C: a binding is read and written in place; D: atomic read-modify-writes; E: workgroups wait for each other); how the pages it
-touches are found (static: on the host; probe: on the device, before a pass; resident: not, all has to fit) and why; and the variants that
+touches are found (static: on the host; probe: on the device, before a pass; attempt: by running workgroups, which are undone and
+run again where they missed a page; resident: not, all has to fit) and why; and the variants that
 its launches could need, each of which is made and validated. The exit status is 1 when anything is not supported, 2 for bad arguments.
 No adapter is needed. An override without a value by default is taken to be 1 unless --override says otherwise.";
 

@@ -115,10 +115,14 @@ impl Found {
         let why = match (&probeable, method) {
             _ if waits => "workgroups wait for each other, so all of them run in one piece, with every binding resident".to_owned(),
             _ if entry.storage.is_empty() => "it touches no storage".to_owned(),
-            (_, Method::Static) if bounds => {
+            (Ok(()), Method::Static) if bounds => {
                 "every address is known or bounded before a pass, on the host; where those bounds are wider than device memory, \
                  a probe on the device narrows them".to_owned()
             }
+            (Err(reason), Method::Static) if bounds => format!(
+                "every address is known or bounded before a pass, on the host; where those bounds are wider than device memory, {} ({reason})",
+                if paints { "it is refused" } else { "workgroups are attempted, and undone and attempted again where they missed a page" }
+            ),
             (_, Method::Static) => {
                 "every address follows from ids, uniforms and constants: worked out on the host before a pass".to_owned()
             }
@@ -140,7 +144,7 @@ impl Found {
             why,
             bindings,
             probes: (open || bounds) && probeable.is_ok() && !waits,
-            attempts: method == Method::Attempt,
+            attempts: (open || bounds) && probeable.is_err() && !waits && !paints,
         }
     }
 }
