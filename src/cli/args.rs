@@ -255,7 +255,7 @@ pub struct CheckArgs {
 /// `gmem bench`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BenchArgs {
-    /// Fewer readings of each case, and fewer cases: some four minutes instead of a quarter of an hour
+    /// Fewer readings of each case, and fewer cases: under five minutes instead of under twenty
     #[arg(long)]
     pub quick: bool,
     /// Only these groups of cases, such as P1,P6

@@ -7,7 +7,7 @@ use gmem::gpu::{AdapterKind, AdapterSummary};
 use gmem::{Builder, Gmem, Placement};
 
 use super::json::Failed;
-use super::row::Measured;
+use super::measured::{Measured, Turn};
 use crate::cli::args::Common;
 use crate::cli::space::{Engine, builder};
 use crate::cli::{Failure, note};
@@ -57,11 +57,16 @@ impl<'a> Bed<'a> {
 
     /// Says that something of a group is not measured, and why.
     pub fn leave_out(&self, id: &str, reason: &str) {
-        note(&format!("{id}: left out: {reason}"));
-        self.left_out.borrow_mut().push(Failed {
+        let left_out = Failed {
             id: id.to_owned(),
             reason: reason.to_owned(),
-        });
+        };
+        let mut all = self.left_out.borrow_mut();
+        // Every sitting comes to it.
+        if !all.contains(&left_out) {
+            note(&format!("{id}: left out: {reason}"));
+            all.push(left_out);
+        }
     }
 
     /// What was left out so far.
@@ -115,20 +120,24 @@ impl<'a> Bed<'a> {
             .build()?)
     }
 
-    /// How long, how often and how surely a case is measured.
+    /// How long, how often and how surely everything is measured.
     #[must_use]
     pub const fn effort(&self) -> Effort {
         if self.quick {
             Effort {
-                patience: Duration::from_millis(3000),
-                turns: (4, 40),
+                patience: Duration::from_millis(350),
+                turns: (2, 15),
                 tolerance: 0.015,
+                sittings: 6,
+                all: Duration::from_secs(280),
             }
         } else {
             Effort {
-                patience: Duration::from_secs(8),
-                turns: (6, 200),
+                patience: Duration::from_secs(2),
+                turns: (3, 60),
                 tolerance: 0.0075,
+                sittings: 8,
+                all: Duration::from_secs(18 * 60),
             }
         }
     }
@@ -147,20 +156,34 @@ impl<'a> Bed<'a> {
     }
 }
 
-/// How long, how often and how surely a case is measured.
+/// How long, how often and how surely everything is measured.
+///
+/// All cases are run in turn too, again and again: in each *sitting* a case makes its two sides anew and measures them for a
+/// short while. So its readings are spread over the whole run, and over several places in memory: a machine that others use changes
+/// for minutes, and where memory happens to lie changes nothing but by making it anew.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
-    /// How long both sides are run: a third of it once the tolerance is reached, half as long again while the error is twice
-    /// as large. A turn is always run to its end.
+    /// How long both sides of a case are run in a sitting: a third of it once the tolerance is reached, half as long again while the
+    /// error is twice as large. A turn is always run to its end.
     pub patience: Duration,
-    /// Turns, of two readings of each side: at least, whatever the patience; at most.
+    /// Turns of a case in a sitting, of two readings of each side: at least, whatever the patience; at most.
     pub turns: (usize, usize),
-    /// What the ratio's standard error should come down to, as a part of it. Steady cases are there soon and leave the time to
-    /// the others.
+    /// What the ratio's standard error should come down to in each sitting, as a part of it. Steady cases are there soon and leave
+    /// the time to the others.
     pub tolerance: f64,
+    /// Sittings, at most.
+    pub sittings: usize,
+    /// How long all of them may take together: none is begun that would last longer, but the first.
+    pub all: Duration,
 }
 
 impl Effort {
+    /// Whether there is to be another sitting, after so many, the last of which took so long.
+    #[must_use]
+    pub fn sits_again(&self, sittings: usize, elapsed: Duration, last: Duration) -> bool {
+        sittings == 0 || (sittings < self.sittings && elapsed + last <= self.all)
+    }
+
     fn measure(
         &self,
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
@@ -169,13 +192,13 @@ impl Effort {
         ours()?;
         baseline()?;
         let began = Instant::now();
-        let mut turns = Vec::new();
-        let mut measured = Measured::of(&turns);
+        let mut turns: Vec<Turn> = Vec::new();
+        let mut measured = Measured::of(Vec::new());
         while self.goes_on(turns.len(), began.elapsed(), measured.error) {
             let a = ours()?;
             let b = [baseline()?, baseline()?];
             turns.push(([a, ours()?], b));
-            measured = Measured::of(&turns);
+            measured = Measured::of(vec![turns.clone()]);
         }
         Ok(measured)
     }
@@ -212,6 +235,8 @@ mod tests {
         patience: Duration::from_secs(4),
         turns: (3, 10),
         tolerance: 0.01,
+        sittings: 3,
+        all: Duration::from_secs(60),
     };
 
     #[test]
@@ -225,6 +250,18 @@ mod tests {
         assert!(!EFFORT.goes_on(3, 5 * second, 0.02), "nearly known");
         assert!(!EFFORT.goes_on(3, 6 * second, 0.03), "no patience left");
         assert!(!EFFORT.goes_on(10, second, 0.02), "readings enough");
+    }
+
+    #[test]
+    fn sittings_go_on_while_there_is_time_for_another() {
+        let second = Duration::from_secs(1);
+        assert!(
+            EFFORT.sits_again(0, 100 * second, 100 * second),
+            "the first"
+        );
+        assert!(EFFORT.sits_again(1, 30 * second, 30 * second));
+        assert!(!EFFORT.sits_again(1, 40 * second, 30 * second), "too long");
+        assert!(!EFFORT.sits_again(3, second, second), "enough");
     }
 
     #[test]

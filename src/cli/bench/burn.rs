@@ -9,7 +9,8 @@ use super::baseline::Plain;
 use super::baseline::warm::Warm;
 use super::bed::{Bed, seconds};
 use super::job::{Job, Memory, OnGmem};
-use super::row::{Row, Sample};
+use super::measured::Sample;
+use super::row::Row;
 use super::threads::{self, Threads, Times};
 use crate::cli::Failure;
 

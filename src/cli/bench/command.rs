@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bed::Bed;
 use super::json::{Failed, Record, RecordError, Title};
@@ -65,32 +65,55 @@ fn measure(common: &Common, args: &BenchArgs) -> Result<Record, Failure> {
         seed: common.seed,
         ..Record::default()
     };
-    for (number, group) in (1..).zip(&chosen) {
-        let what = format!(
-            "{} ({number} of {}), {}",
-            group.id,
-            chosen.len(),
-            group.title
-        );
-        let progress = Progress::start(&what, 0);
-        let rows = &mut record.rows;
-        let done = (group.rows)(&bed, &mut |row| {
-            progress.say(&format!("{what}: after {}", row.case));
-            rows.push(row);
-        });
-        drop(progress);
-        // The others are worth running all the same.
-        if let Err(failure) = done {
-            failure.say(group.id);
-            record.failed.push(Failed {
-                id: group.id.to_owned(),
-                reason: reason(&failure),
-            });
+    let effort = bed.effort();
+    let (mut sittings, mut last) = (0, Duration::ZERO);
+    while effort.sits_again(sittings, began.elapsed(), last) {
+        let again = sittings > 0;
+        let groups = chosen.iter().filter(|group| !(again && group.once));
+        let groups: Vec<&Group> = (groups.copied())
+            .filter(|group| !record.has_failed(group.id))
+            .collect();
+        if groups.is_empty() {
+            break;
+        }
+        sittings += 1;
+        last = Duration::ZERO;
+        for (number, group) in (1..).zip(&groups) {
+            let of = format!("{number} of {}, sitting {sittings}", groups.len());
+            let took = sit(&bed, group, &of, &mut record);
+            if !group.once {
+                last += took;
+            }
+        }
+        // A trace is there to show where time goes: once will do.
+        if common.tracer.is_on() {
+            break;
         }
     }
     record.left_out = bed.left_out();
     record.seconds = began.elapsed().as_secs_f64();
     Ok(record)
+}
+
+/// One sitting of a group: its rows are added to the record. Gives how long it took.
+fn sit(bed: &Bed<'_>, group: &Group, of: &str, record: &mut Record) -> Duration {
+    let began = Instant::now();
+    let what = format!("{} ({of}), {}", group.id, group.title);
+    let progress = Progress::start(&what, 0);
+    let done = (group.rows)(bed, &mut |row| {
+        progress.say(&format!("{what}: after {}", row.case));
+        record.add(row);
+    });
+    drop(progress);
+    // The others are worth running all the same.
+    if let Err(failure) = done {
+        failure.say(group.id);
+        record.failed.push(Failed {
+            id: group.id.to_owned(),
+            reason: reason(&failure),
+        });
+    }
+    began.elapsed()
 }
 
 fn title(group: &Group) -> Title {

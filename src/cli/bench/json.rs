@@ -122,6 +122,21 @@ impl Record {
         })
     }
 
+    /// Adds a row. One of the same case, of an earlier sitting, becomes one with it.
+    pub fn add(&mut self, row: Row) {
+        let same = |other: &&mut Row| (&other.id, &other.case) == (&row.id, &row.case);
+        match self.rows.iter_mut().find(same) {
+            Some(earlier) => *earlier = earlier.clone().and_later(row),
+            None => self.rows.push(row),
+        }
+    }
+
+    /// Whether a group failed.
+    #[must_use]
+    pub fn has_failed(&self, id: &str) -> bool {
+        self.failed.iter().any(|failed| failed.id == id)
+    }
+
     /// The rows by group, groups in the order of their numbers.
     #[must_use]
     pub fn by_group(&self) -> Vec<Group<'_>> {
@@ -191,15 +206,18 @@ fn number(id: &str) -> u32 {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::cli::bench::row::Measured;
+    use crate::cli::bench::measured::Measured;
     use crate::cli::report;
 
     /// A record of some rows in two groups, of a machine that there is not.
     pub fn record() -> Record {
-        let measured = Measured::of(&[([0.012, 0.013], [0.010, 0.011]), ([0.012; 2], [0.010; 2])]);
+        let measured = Measured::of(vec![vec![
+            ([0.012, 0.0132], [0.010, 0.011]),
+            ([0.012; 2], [0.010; 2]),
+        ]]);
         Record {
             rows: vec![
-                Row::timed("P1", "saxpy", "plain wgpu", measured)
+                Row::timed("P1", "saxpy", "plain wgpu", measured.clone())
                     .goal(1.03)
                     .bytes(48 << 20)
                     .verified(true),

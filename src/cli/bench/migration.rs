@@ -10,7 +10,8 @@ use gmem::{DeviceHandle, Gmem, Kernel, Vector};
 use super::baseline::copies::{Copies, Way};
 use super::baseline::{Plain, dispatch};
 use super::bed::{Bed, seconds};
-use super::row::{Row, Sample};
+use super::measured::Sample;
+use super::row::Row;
 use crate::cli::Failure;
 
 /// At least 0.9 of the bandwidth.

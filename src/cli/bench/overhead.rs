@@ -8,7 +8,8 @@ use super::baseline::Plain;
 use super::baseline::warm::Warm;
 use super::bed::{Bed, seconds};
 use super::job::{Job, Memory, OnGmem};
-use super::row::{Row, Sample};
+use super::measured::Sample;
+use super::row::Row;
 use crate::cli::Failure;
 
 /// Microseconds more than a plain submission, at most.

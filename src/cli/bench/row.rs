@@ -1,92 +1,10 @@
-//! What `gmem bench` says about one case: a row, and the samples it was made from.
+//! What `gmem bench` says about one case: a row.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Repeated readings of one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Sample {
-    /// The middle one, in seconds.
-    pub median: f64,
-    /// The distance between the first and the third quartile, as a part of the median.
-    pub spread: f64,
-    /// How many.
-    pub readings: usize,
-}
-
-impl Sample {
-    /// The sample of some readings in seconds; of none, all is zero.
-    #[must_use]
-    pub fn of(readings: &[f64]) -> Self {
-        let mut sorted = readings.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let at = |part: usize| sorted.get(sorted.len() * part / 4).copied();
-        let median = at(2).unwrap_or(0.0);
-        let quartiles = at(3).unwrap_or(0.0) - at(1).unwrap_or(0.0);
-        Self {
-            median,
-            spread: if median > 0.0 {
-                quartiles / median
-            } else {
-                0.0
-            },
-            readings: sorted.len(),
-        }
-    }
-
-    /// The standard error of the median as a part of it, as far as the readings do not depend on each other and are spread
-    /// like a normal distribution, of which half lies within 0.6745 of its deviation.
-    #[must_use]
-    pub fn error(&self) -> f64 {
-        let deviation = self.spread / (2.0 * 0.6745);
-        let median = (std::f64::consts::PI / 2.0).sqrt();
-        median * deviation / (self.readings.max(1) as f64).sqrt()
-    }
-}
-
-/// A turn: readings of ours, and of the baseline between them, in seconds.
-pub type Turn = ([f64; 2], [f64; 2]);
-
-/// Two sides that were run in turn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
-    /// gmem.
-    pub ours: Sample,
-    /// What it is compared with.
-    pub baseline: Sample,
-    /// The median of the turns' ratios, ours over the baseline.
-    ///
-    /// A turn's ratio is that of its sums, so that a machine that becomes slower evenly does not bend it, and readings that
-    /// lie around two values do not make the median jump from one to the other.
-    pub ratio: f64,
-    /// Its standard error, as a part of it.
-    pub error: f64,
-    /// How many turns.
-    pub turns: usize,
-}
-
-impl Measured {
-    /// From readings of both sides, turn by turn.
-    #[must_use]
-    pub fn of(turns: &[Turn]) -> Self {
-        let all = |side: fn(&Turn) -> [f64; 2]| {
-            let readings: Vec<f64> = turns.iter().flat_map(side).collect();
-            Sample::of(&readings)
-        };
-        let ratios: Vec<f64> = (turns.iter())
-            .map(|([a, d], [b, c])| (a + d) / (b + c))
-            .collect();
-        let ratio = Sample::of(&ratios);
-        Self {
-            ours: all(|turn| turn.0),
-            baseline: all(|turn| turn.1),
-            ratio: ratio.median,
-            error: ratio.error(),
-            turns: turns.len(),
-        }
-    }
-}
+use super::measured::{Measured, Turn};
 
 /// What a case came to. Less is better in every row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,9 +19,13 @@ pub struct Row {
     /// The standard error of the ratio as a part of it, where readings were repeated.
     #[serde(default)]
     pub error: Option<f64>,
-    /// How many turns, of two readings of each side, the ratio is the median of.
+    /// How many turns, of two readings of each side, the ratio is of.
     #[serde(default)]
     pub turns: Option<usize>,
+    /// The readings themselves, in seconds: those of each turn of each sitting, first the two of ours (which began and ended
+    /// the turn), then the two of the baseline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sittings: Vec<Vec<Turn>>,
     /// The figure that the goal is about: the ratio, unless `unit` says otherwise.
     #[serde(deserialize_with = "or_no_number")]
     pub figure: f64,
@@ -152,27 +74,42 @@ impl Row {
         baseline: impl Into<String>,
         measured: Measured,
     ) -> Self {
-        Self {
-            id: Cow::Borrowed(id),
-            case: case.into(),
-            ratio: measured.ratio,
-            error: Some(measured.error),
-            turns: Some(measured.turns),
-            figure: measured.ratio,
-            unit: Cow::Borrowed("x"),
-            goal: None,
-            ours_s: Some(measured.ours.median),
-            ours_spread: Some(measured.ours.spread),
-            baseline_s: Some(measured.baseline.median),
-            baseline_spread: Some(measured.baseline.spread),
-            baseline: baseline.into(),
-            bytes: 0,
-            baseline_bytes: None,
-            gb_s: None,
-            baseline_gb_s: None,
-            verified: false,
-            note: String::new(),
+        let mut row = Self::counted(id, case, baseline, measured.ratio, 1.0);
+        row.take(measured);
+        row
+    }
+
+    /// What the readings say.
+    fn take(&mut self, measured: Measured) {
+        self.ratio = measured.ratio;
+        self.error = Some(measured.error);
+        self.turns = Some(measured.turns());
+        self.ours_s = Some(measured.ours.median);
+        self.ours_spread = Some(measured.ours.spread);
+        self.baseline_s = Some(measured.baseline.median);
+        self.baseline_spread = Some(measured.baseline.spread);
+        self.sittings = measured.sittings;
+    }
+
+    /// The same case, measured again in a later sitting: its readings are added to those before. What is not a matter of readings is
+    /// as it was the last time, but a wrong result stays one. A figure that is not the ratio becomes the mean of the sittings'.
+    #[must_use]
+    pub fn and_later(self, mut later: Self) -> Self {
+        later.verified &= self.verified;
+        let (before, now) = (self.sittings.len() as f64, later.sittings.len() as f64);
+        if before + now > 0.0 {
+            let sittings = [self.sittings, std::mem::take(&mut later.sittings)].concat();
+            later.take(Measured::of(sittings));
+            later.figure = if later.unit == "x" {
+                later.ratio
+            } else {
+                (before * self.figure + now * later.figure) / (before + now)
+            };
         }
+        if !later.baseline.contains(&self.baseline) {
+            later.baseline = format!("{}; {}", self.baseline, later.baseline);
+        }
+        later.rated()
     }
 
     /// A row about something that is counted and not timed: ours, the baseline's, in the same unit.
@@ -191,6 +128,7 @@ impl Row {
             ratio,
             error: None,
             turns: None,
+            sittings: Vec::new(),
             figure: ratio,
             unit: Cow::Borrowed("x"),
             goal: None,
@@ -297,39 +235,15 @@ fn rate(bytes: u64, seconds: Option<f64>) -> Option<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_sample_is_its_median_and_quartiles() {
-        let sample = Sample::of(&[5.0, 1.0, 3.0, 2.0, 4.0]);
-        assert_eq!(sample.median, 3.0);
-        assert!((sample.spread - 2.0 / 3.0).abs() < 1e-12);
-        let many = Sample::of(&[1.0, 2.0, 3.0, 4.0, 5.0].repeat(9));
-        assert_eq!((many.spread, many.readings), (sample.spread, 45));
-        assert!((many.error() * 3.0 - sample.error()).abs() < 1e-12);
-        let nothing = Sample::of(&[]);
-        assert_eq!((nothing.median, nothing.spread), (0.0, 0.0));
-    }
-
     /// A turn whose two readings of a side are the same.
-    fn turn(ours: f64, baseline: f64) -> Turn {
-        ([ours; 2], [baseline; 2])
-    }
-
-    #[test]
-    fn the_ratio_is_that_of_turns_so_that_a_drifting_machine_does_not_bend_it() {
-        // Both sides become ten times slower half-way: every turn still says 2.
-        let turns = [(2.0, 1.0), (2.0, 1.0), (20.0, 10.0), (20.0, 10.0)];
-        let measured = Measured::of(&turns.map(|(a, b)| turn(a, b)));
-        assert_eq!((measured.ratio, measured.error), (2.0, 0.0));
-        // It becomes slower evenly: the sums of a turn have the ratio that both have at any one time.
-        let measured = Measured::of(&[([1.0, 4.0], [2.0, 3.0])]);
-        assert_eq!(measured.ratio, 1.0);
-        assert_eq!(measured.ours.readings, 2);
+    fn turn(ours: f64, baseline: f64) -> Measured {
+        Measured::of(vec![vec![([ours; 2], [baseline; 2])]])
     }
 
     #[test]
     fn a_goal_is_about_the_figure() {
-        let measured = Measured::of(&[turn(2.0, 1.0)]);
-        let row = Row::timed("P1", "case", "baseline", measured).goal(1.5);
+        let measured = turn(2.0, 1.0);
+        let row = Row::timed("P1", "case", "baseline", measured.clone()).goal(1.5);
         assert_eq!(row.meets(), Some(false));
         assert_eq!(row.clone().figure(1.2, "us").meets(), Some(true));
         assert_eq!(Row::counted("P9", "c", "b", 8.0, 16.0).meets(), None);
@@ -337,14 +251,14 @@ mod tests {
             error: 0.2,
             ..measured
         };
-        let row = |goal| Row::timed("P1", "case", "baseline", unsteady).goal(goal);
+        let row = |goal| Row::timed("P1", "case", "baseline", unsteady.clone()).goal(goal);
         assert!(row(1.3).is_close() && row(2.7).is_close());
         assert!(!row(1.1).is_close() && !row(2.9).is_close());
     }
 
     #[test]
     fn a_rate_needs_bytes_and_seconds() {
-        let row = Row::timed("P1", "c", "b", Measured::of(&[turn(2.0, 1.0)]));
+        let row = Row::timed("P1", "c", "b", turn(2.0, 1.0));
         assert_eq!((row.rate(), row.baseline_rate()), (None, None));
         let row = row.bytes(8);
         assert_eq!((row.rate(), row.baseline_rate()), (Some(4.0), Some(8.0)));
@@ -356,12 +270,42 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_from_its_json_even_where_it_has_no_number() {
-        let row = Row::timed("P1", "case", "baseline", Measured::of(&[turn(2.0, 1.0)])).goal(1.5);
+        let row = Row::timed("P1", "case", "baseline", turn(2.0, 1.0)).goal(1.5);
         let json = serde_json::to_string(&row).unwrap();
         assert_eq!(serde_json::from_str::<Row>(&json).unwrap(), row);
         let nothing = Row::counted("P5", "case", "baseline", 0.0, 0.0);
         let json = serde_json::to_string(&nothing).unwrap();
         assert!(json.contains("\"ratio\":null"), "{json}");
         assert!(serde_json::from_str::<Row>(&json).unwrap().ratio.is_nan());
+    }
+
+    #[test]
+    fn a_later_sitting_adds_its_readings() {
+        let row = |ours, baseline| Row::timed("P1", "case", "baseline", turn(ours, baseline));
+        let both = (row(2.0, 1.0).verified(true)).and_later(row(4.0, 1.0).verified(true));
+        assert_eq!((both.ratio, both.figure, both.turns), (3.0, 3.0, Some(2)));
+        assert_eq!(both.ours_s, Some(4.0));
+        assert!(both.verified && both.sittings.len() == 2);
+        // A figure of its own is the mean of the sittings', however many came before.
+        let us = |figure| row(2.0, 1.0).figure(figure, "us");
+        let three = us(1.0).and_later(us(2.0)).and_later(us(6.0));
+        assert_eq!((three.figure, three.ratio), (3.0, 2.0));
+        // What was wrong once is.
+        assert!(
+            !row(2.0, 1.0)
+                .and_later(row(2.0, 1.0).verified(true))
+                .verified
+        );
+        // What was counted is not added up.
+        let counted = |ours| Row::counted("P5", "case", "baseline", ours, 2.0);
+        assert_eq!(counted(4.0).and_later(counted(4.0)).ratio, 2.0);
+    }
+
+    #[test]
+    fn baselines_that_differ_are_all_named() {
+        let row = |name: &str| Row::timed("P8", "case", name, turn(2.0, 1.0));
+        let both = row("a").and_later(row("b"));
+        assert_eq!(both.baseline, "a; b");
+        assert_eq!(row("a").and_later(row("a")).baseline, "a");
     }
 }

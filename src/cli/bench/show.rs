@@ -140,7 +140,7 @@ pub fn facts(record: &Record) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::row::Measured;
+    use crate::cli::bench::measured::Measured;
 
     #[test]
     fn numbers_have_the_digits_that_say_something() {
@@ -183,7 +183,7 @@ mod tests {
         );
         let measured = |error| Measured {
             error,
-            ..Measured::of(&[([1.2; 2], [1.0; 2])])
+            ..Measured::of(vec![vec![([1.2; 2], [1.0; 2])]])
         };
         let row = |error| Row::timed("P1", "case", "baseline", measured(error));
         let said = |error, goal| met(&row(error).goal(goal));

@@ -11,7 +11,8 @@ use super::baseline::warm::Warm;
 use super::bed::{Bed, seconds};
 use super::job::{Job, sum};
 use super::jobs::{conv1d, saxpy, stencil, triad};
-use super::row::{Measured, Row};
+use super::measured::Measured;
+use super::row::Row;
 use crate::cli::Failure;
 
 /// What the ratio should be at most: at least 0.95 of the simplest one's speed.

@@ -25,8 +25,8 @@ const LINE: usize = 118;
 
 /// What the signs in the table mean.
 const LEGEND: &str = "\
-figure: ours over the baseline, less is better, unless it has another unit: the median of the ratios of turns (A B B A),
-not the ratio of the medians; met: whether it is at most the goal, or over it, with ? where chance decides
+figure: ours over the baseline, less is better, unless it has another unit: the mean of the ratios of turns (A B B A)
+between their quartiles, not the ratio of the medians; met: at most the goal, or over it, with ? where chance decides
 ms: the median; +-: the distance between its quartiles as a part of it; GB/s: the bytes of the row (powers of ten) a second
 what groups and columns are about: docs/measured/README.md";
 
@@ -228,7 +228,7 @@ fn width(text: &str) -> usize {
 mod tests {
     use super::*;
     use crate::cli::bench::json::{Failed, tests::record};
-    use crate::cli::bench::row::Measured;
+    use crate::cli::bench::measured::Measured;
 
     #[test]
     fn rows_stand_under_the_title_of_their_group_in_columns() {
@@ -281,14 +281,14 @@ mod tests {
     #[test]
     fn lines_stay_within_a_hundred_and_twenty_columns() {
         let mut record = record();
-        let measured = Measured::of(&[([12.345; 2], [11.999; 2])]);
+        let measured = Measured::of(vec![vec![([12.345; 2], [11.999; 2])]]);
         for id in ["P5", "P13"] {
             record.rows.push(
                 Row::timed(
                     id,
                     "an iterated stencil of five points at 1.25x, random policy, of a long name",
                     "b",
-                    measured,
+                    measured.clone(),
                 )
                 .goal(1.1)
                 .bytes(1023 << 20)

@@ -244,14 +244,14 @@ fn spread(heights: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::row::Measured;
+    use crate::cli::bench::measured::Measured;
 
     fn row(case: &str, ratio: f64, bytes: u64) -> Row {
         Row::timed(
             "P13",
             case,
             "half of it",
-            Measured::of(&[([ratio; 2], [1.0; 2])]),
+            Measured::of(vec![vec![([ratio; 2], [1.0; 2])]]),
         )
         .bytes(bytes)
     }

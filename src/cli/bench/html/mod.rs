@@ -98,7 +98,7 @@ pub fn page(record: &Record) -> String {
 }
 
 const GOALS: &str = "Each mark is a row: a disc is within its goal, a diamond over it, a ring has no goal. The upright bar is the goal, \
-the dashed line the baseline. Ours and the baseline were run in turn in one process; the ratio is the median of the turns' ratios.";
+the dashed line the baseline. Ours and the baseline were run in turn in one process; the ratio is the mean of the turns' ratios between their quartiles.";
 const CURVE: &str = "The same kernel with more and more data for the same device memory. To the left of 1 all of it fits; the dashed line \
 is the baseline.";
 const POLICIES: &str = "Bytes moved over those that Belady's optimum would have moved for the same accesses. Darker is more.";
@@ -137,7 +137,7 @@ fn plain(record: &Record) -> Vec<(String, Vec<&Row>)> {
 mod tests {
     use super::*;
     use crate::cli::bench::json::{Failed, tests::record};
-    use crate::cli::bench::row::Measured;
+    use crate::cli::bench::measured::Measured;
 
     #[test]
     fn a_page_needs_nothing_else_and_says_what_it_is() {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn rows_of_the_curve_and_of_the_matrix_have_sections_of_their_own() {
         let mut record = record();
-        let measured = Measured::of(&[([2.0; 2], [1.0; 2])]);
+        let measured = Measured::of(vec![vec![([2.0; 2], [1.0; 2])]]);
         record
             .rows
             .push(Row::timed("P13", "triad at 2x", "b", measured).bytes(9));
