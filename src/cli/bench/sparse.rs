@@ -35,33 +35,94 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A region, and what is done at some places of it in each round.
+pub struct Sparse {
+    /// What is done.
+    pub work: Work,
+    /// Words of the region.
+    pub len: usize,
+    /// Places by round.
+    pub rounds: Vec<Vec<u32>>,
+    /// What the results of a round add up to, by round.
+    sums: Vec<u64>,
+}
+
+impl Sparse {
+    /// Of `len` words in pages of `page`: whole pages that are changed, or single words that are gathered.
+    #[must_use]
+    pub fn new(len: usize, page: usize, gathers: bool, seed: u64) -> Self {
+        let work = if gathers {
+            Work {
+                source: include_str!("sparse_gather.wgsl"),
+                words: 1,
+                places: 64,
+                gathers,
+            }
+        } else {
+            Work {
+                source: include_str!("sparse_update.wgsl"),
+                words: page,
+                places: 1,
+                gathers,
+            }
+        };
+        let rounds = rounds(len, page, work.words, seed);
+        let sums = rounds.iter().map(|places| expected(places, work)).collect();
+        Self {
+            work,
+            len,
+            rounds,
+            sums,
+        }
+    }
+
+    /// Places of a round, at most.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.rounds.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// The region before any launch.
+    #[must_use]
+    pub fn data(&self) -> Vec<u32> {
+        (0..self.len).map(before).collect()
+    }
+
+    /// Writes what a round changes as it was before, by plain stores.
+    pub fn reset(&self, data: &mut [u32], round: usize) {
+        if self.work.gathers {
+            return;
+        }
+        for place in &self.rounds[round] {
+            let words = words(*place, self.work);
+            let first = words.start;
+            (data[words].iter_mut().zip(first..)).for_each(|(word, i)| *word = before(i));
+        }
+    }
+
+    /// Whether the results of a round are right: those in `out` of what gathers, else those in the data.
+    #[must_use]
+    pub fn right(&self, round: usize, (data, out): (&[u32], &[u32])) -> bool {
+        let found = if self.work.gathers {
+            sum(bytemuck::cast_slice(out))
+        } else {
+            sum_of(data, &self.rounds[round], self.work)
+        };
+        found == self.sums[round]
+    }
+}
+
 fn row(bed: &Bed<'_>, gathers: bool) -> Result<Row, Failure> {
     let bytes = BYTES * bed.scale();
     let memory = bytes as u64 / FACTOR;
     let gm = bed.space(memory)?;
     let page = gm.geometry().page.bytes() as usize / 4;
-    let work = if gathers {
-        Work {
-            source: include_str!("sparse_gather.wgsl"),
-            words: 1,
-            places: 64,
-            gathers,
-        }
-    } else {
-        Work {
-            source: include_str!("sparse_update.wgsl"),
-            words: page,
-            places: 1,
-            gathers,
-        }
-    };
-    let rounds = rounds(bytes / 4, page, work.words, bed.common.seed);
-    let most = rounds.iter().map(Vec::len).max().unwrap_or(0);
-    let mut ours = Ours::new(&gm, work, bytes / 4, &rounds)?;
-    let data = (0..bytes / 4).map(before).collect();
-    let mut sweep = Sweep::new(&Plain::of(&gm)?, work, data, most, memory);
+    let sparse = Sparse::new(bytes / 4, page, gathers, bed.common.seed);
+    let (work, rounds, sums) = (sparse.work, &sparse.rounds, &sparse.sums);
+    let most = sparse.most();
+    let mut ours = Ours::new(&gm, work, bytes / 4, rounds)?;
+    let mut sweep = Sweep::new(&Plain::of(&gm)?, work, sparse.data(), most, memory);
 
-    let sums: Vec<u64> = rounds.iter().map(|places| expected(places, work)).collect();
     let (mut right, mut next) = (true, 0);
     let mut theirs = true;
     let measured = bed.measure(
@@ -74,40 +135,28 @@ fn row(bed: &Bed<'_>, gathers: bool) -> Result<Row, Failure> {
                     Ok(())
                 })
             })?;
-            right &= found == sums;
+            right &= found == *sums;
             Ok(took / rounds.len() as f64)
         },
         &mut || {
             let round = next;
-            let places = &rounds[round];
             next = (next + 1) % rounds.len();
-            if !gathers {
-                // The others were left as an earlier reading made them, and are not touched.
-                places.iter().for_each(|place| {
-                    let words = words(*place, work);
-                    let first = words.start;
-                    (sweep.data()[words].iter_mut().enumerate())
-                        .for_each(|(i, word)| *word = before(first + i));
-                });
-            }
-            let mut found = 0;
+            // The others were left as an earlier reading made them, and are not touched.
+            sparse.reset(sweep.data(), round);
+            let mut was_right = false;
             let took = seconds(|| {
-                sweep.run(places)?;
-                found = if gathers {
-                    sum(bytemuck::cast_slice(sweep.out()))
-                } else {
-                    sum_of(sweep.data(), places, work)
-                };
+                sweep.run(&rounds[round])?;
+                was_right = sparse.right(round, sweep.results());
                 Ok(())
             })?;
-            theirs &= found == sums[round];
+            theirs &= was_right;
             Ok(took)
         },
     )?;
     // Nothing else has changed, on either side.
     let verified = right
         && theirs
-        && (gathers || (ours.verify(&rounds) && all_right(sweep.data(), &rounds, work)));
+        && (gathers || (ours.verify(rounds) && all_right(sweep.data(), rounds, work)));
     let case = if gathers {
         "one word in each of 1 % of the pages, region of 4x"
     } else {

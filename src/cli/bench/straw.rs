@@ -1,18 +1,25 @@
 //! BASE: the baselines' own check. Each against the simplest program for the same job, which it must not be slower than: else what
 //! gmem is measured against would be made of straw.
+//!
+//! Not here are those that are the simplest program themselves (P6's handler, P9's hash map, P10's and P11's loops, which
+//! launch as the warm one does) and P8's best copy, which is chosen from ways of which the simplest is one.
 
 use std::cell::Cell;
 
 use super::baseline::Plain;
 use super::baseline::cold::Cold;
+use super::baseline::marks::Marks;
 use super::baseline::simplest::{Chunked, Simplest};
+use super::baseline::simplest_sweep::SimplestSweep;
 use super::baseline::stream::Stream;
+use super::baseline::sweep::Sweep;
 use super::baseline::warm::Warm;
 use super::bed::{Bed, seconds};
 use super::job::{Job, sum};
 use super::jobs::{conv1d, saxpy, stencil, triad};
 use super::measured::Measured;
 use super::row::Row;
+use super::sparse::Sparse;
 use crate::cli::Failure;
 
 /// What the ratio should be at most: at least 0.95 of the simplest one's speed.
@@ -21,6 +28,13 @@ const GOAL: f64 = 1.05;
 const FACTOR: u64 = 4;
 /// Launches in a reading of warm ones.
 const LAUNCHES: u32 = 2;
+/// Bytes of what is swept, on a software adapter.
+const SWEPT: usize = 64 << 20;
+/// Lanes whose pages are asked for, and how often in a reading.
+const LANES: u64 = 1 << 16;
+const TRIPS: usize = 32;
+/// What they are compared with.
+const SIMPLEST: &str = "the simplest program";
 
 /// One row for each kind of baseline and job.
 ///
@@ -40,11 +54,18 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         // Four times the usual job, so that chunks are not too small.
         done(streamed(bed, &plain, &job(4 * scale, seed))?);
     }
+    let page = gm.geometry().page;
+    for (name, gathers) in [("pages changed", false), ("words read", true)] {
+        let words = page.bytes() as usize / 4;
+        let sparse = Sparse::new(SWEPT * scale / 4, words, gathers, seed);
+        done(swept(bed, &plain, name, &sparse)?);
+    }
+    done(marked(bed, &plain, page.shift())?);
     Ok(())
 }
 
 fn row(case: String, job: &Job, measured: Measured, verified: bool) -> Row {
-    Row::timed("BASE", case, "the simplest program", measured)
+    Row::timed("BASE", case, SIMPLEST, measured)
         .goal(GOAL)
         .bytes(job.traffic)
         .verified(verified)
@@ -100,6 +121,65 @@ fn streamed(bed: &Bed<'_>, plain: &Plain, job: &Job) -> Result<Row, Failure> {
         job.name
     );
     Ok(row(case, job, measured, right.get()))
+}
+
+/// All of a region through the device, for the sake of a part of it.
+fn swept(bed: &Bed<'_>, plain: &Plain, name: &str, sparse: &Sparse) -> Result<Row, Failure> {
+    let (bytes, most) = (4 * sparse.len as u64, sparse.most());
+    let mut expert = Sweep::new(plain, sparse.work, sparse.data(), most, bytes / FACTOR);
+    let mut simplest = SimplestSweep::new(plain, sparse.work, sparse.data(), most, bytes / FACTOR);
+    let (mut right, mut theirs) = (true, true);
+    let (mut next, mut their_next) = (0, 0);
+    let rounds = &sparse.rounds;
+    let measured = bed.measure(
+        &mut || {
+            let round = next;
+            next = (next + 1) % rounds.len();
+            sparse.reset(expert.data(), round);
+            let took = seconds(|| expert.run(&rounds[round]))?;
+            right &= sparse.right(round, expert.results());
+            Ok(took)
+        },
+        &mut || {
+            let round = their_next;
+            their_next = (their_next + 1) % rounds.len();
+            sparse.reset(simplest.data(), round);
+            let took = seconds(|| simplest.run(&rounds[round]))?;
+            theirs &= sparse.right(round, simplest.results());
+            Ok(took)
+        },
+    )?;
+    let ways = if sparse.work.gathers { 1 } else { 2 };
+    Ok(
+        Row::timed("BASE", format!("swept: {name}"), SIMPLEST, measured)
+            .goal(GOAL)
+            .bytes(ways * bytes)
+            .verified(right && theirs),
+    )
+}
+
+/// Asking which pages lanes touch.
+fn marked(bed: &Bed<'_>, plain: &Plain, shift: u32) -> Result<Row, Failure> {
+    let marks = Marks::new(plain, LANES, shift);
+    let pages = (4 * LANES).div_ceil(1 << shift) as u32;
+    let (mut right, mut theirs) = (true, true);
+    let several = |right: &mut bool, ask: &dyn Fn() -> Result<Vec<u32>, Failure>| {
+        seconds(|| {
+            (0..TRIPS).try_for_each(|_| {
+                *right &= ask()?.into_iter().eq(0..pages);
+                Ok(())
+            })
+        })
+    };
+    let measured = bed.measure(
+        &mut || several(&mut right, &|| marks.round_trip()),
+        &mut || several(&mut theirs, &|| marks.simplest_round_trip()),
+    )?;
+    let case = "pages asked for: 65,536 lanes";
+    Ok(Row::timed("BASE", case, SIMPLEST, measured)
+        .goal(GOAL)
+        .verified(right && theirs)
+        .note(format!("{TRIPS} round trips a reading")))
 }
 
 /// What the words of all results add up to.

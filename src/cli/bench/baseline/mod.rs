@@ -9,6 +9,7 @@ pub mod index;
 pub mod marks;
 pub mod ring;
 pub mod simplest;
+pub mod simplest_sweep;
 pub mod stream;
 pub mod sweep;
 pub mod warm;

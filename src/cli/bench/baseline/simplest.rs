@@ -191,13 +191,16 @@ impl<'a> Chunked<'a> {
 }
 
 /// A buffer to read from.
-fn readable(plain: &Plain, bytes: usize) -> wgpu::Buffer {
+pub fn readable(plain: &Plain, bytes: usize) -> wgpu::Buffer {
     use wgpu::BufferUsages as U;
     plain.buffer(bytes as u64, U::MAP_READ | U::COPY_DST)
 }
 
 /// Maps a buffer, waits, reads it.
-fn map(plain: &Plain, buffer: &wgpu::Buffer, read: impl FnOnce(&[u8])) -> Result<(), Failure> {
+///
+/// # Errors
+/// When the device is lost.
+pub fn map(plain: &Plain, buffer: &wgpu::Buffer, read: impl FnOnce(&[u8])) -> Result<(), Failure> {
     buffer.map_async(wgpu::MapMode::Read, .., |_| {});
     wait(plain)?;
     let view = buffer.get_mapped_range(..).map_err(Failure::run)?;
