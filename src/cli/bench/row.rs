@@ -106,9 +106,11 @@ impl Row {
                 (before * self.figure + now * later.figure) / (before + now)
             };
         }
-        if !later.baseline.contains(&self.baseline) {
-            later.baseline = format!("{}; {}", self.baseline, later.baseline);
-        }
+        later.baseline = if self.baseline.split("; ").any(|one| one == later.baseline) {
+            self.baseline
+        } else {
+            format!("{}; {}", self.baseline, later.baseline)
+        };
         later.rated()
     }
 
@@ -306,6 +308,10 @@ mod tests {
         let row = |name: &str| Row::timed("P8", "case", name, turn(2.0, 1.0));
         let both = row("a").and_later(row("b"));
         assert_eq!(both.baseline, "a; b");
+        assert_eq!(
+            both.and_later(row("b")).and_later(row("a")).baseline,
+            "a; b"
+        );
         assert_eq!(row("a").and_later(row("a")).baseline, "a");
     }
 }

@@ -52,19 +52,9 @@ impl Sparse {
     #[must_use]
     pub fn new(len: usize, page: usize, gathers: bool, seed: u64) -> Self {
         let work = if gathers {
-            Work {
-                source: include_str!("sparse_gather.wgsl"),
-                words: 1,
-                places: 64,
-                gathers,
-            }
+            Work::gather()
         } else {
-            Work {
-                source: include_str!("sparse_update.wgsl"),
-                words: page,
-                places: 1,
-                gathers,
-            }
+            Work::update(page)
         };
         let rounds = rounds(len, page, work.words, seed);
         let sums = rounds.iter().map(|places| expected(places, work)).collect();

@@ -127,18 +127,8 @@ mod tests {
             return;
         };
         let plain = Plain::of(&gm).unwrap();
-        let update = Work {
-            source: include_str!("../sparse_update.wgsl"),
-            words: 64,
-            places: 1,
-            gathers: false,
-        };
-        let gather = Work {
-            source: include_str!("../sparse_gather.wgsl"),
-            words: 1,
-            places: 64,
-            gathers: true,
-        };
+        let update = Work::update(64);
+        let gather = Work::gather();
         let data: Vec<u32> = (0..64 * 100).collect();
         // Chunks with several places, with one and with none, and a last one that is shorter.
         for (work, places) in [

@@ -22,6 +22,30 @@ pub struct Work {
     pub gathers: bool,
 }
 
+impl Work {
+    /// Changes all words of places of so many.
+    #[must_use]
+    pub const fn update(words: usize) -> Self {
+        Self {
+            source: include_str!("../sparse_update.wgsl"),
+            words,
+            places: 1,
+            gathers: false,
+        }
+    }
+
+    /// Reads single words.
+    #[must_use]
+    pub const fn gather() -> Self {
+        Self {
+            source: include_str!("../sparse_gather.wgsl"),
+            words: 1,
+            places: 64,
+            gathers: true,
+        }
+    }
+}
+
 /// Bytes of the uniform.
 const UNIFORM: usize = 16;
 
@@ -216,12 +240,7 @@ mod tests {
             return;
         };
         let plain = Plain::of(&gm).unwrap();
-        let update = Work {
-            source: include_str!("../sparse_update.wgsl"),
-            words: 64,
-            places: 1,
-            gathers: false,
-        };
+        let update = Work::update(64);
         let data: Vec<u32> = (0..64 * 100).collect();
         // A chunk without a place, one with several, and a last one that is shorter.
         let places = [0, 1, 2, 70, 99];
@@ -239,12 +258,7 @@ mod tests {
         assert_eq!(sweep.data(), want);
         assert!(sweep.run(&[0; 6]).is_err());
 
-        let gather = Work {
-            source: include_str!("../sparse_gather.wgsl"),
-            words: 1,
-            places: 64,
-            gathers: true,
-        };
+        let gather = Work::gather();
         let mut sweep = Sweep::new(&plain, gather, data.clone(), 100, 3 * 4 * 1024);
         let places: Vec<u32> = (0..90).map(|i| i * 71).collect();
         sweep.run(&places).unwrap();
