@@ -22,7 +22,7 @@ pub struct Row {
     /// How many turns, of two readings of each side, the ratio is of.
     #[serde(default)]
     pub turns: Option<usize>,
-    /// The readings themselves, in seconds: those of each turn of each sitting, first the two of ours (which began and ended
+    /// The readings themselves, in seconds a run: those of each turn of each sitting, first the two of ours (which began and ended
     /// the turn), then the two of the baseline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sittings: Vec<Vec<Turn>>,
