@@ -108,6 +108,13 @@ impl Csr {
         self.sources.len()
     }
 
+    /// Edges into the node that has most of them.
+    #[must_use]
+    pub fn longest_row(&self) -> usize {
+        let rows = self.row_ptr.windows(2).map(|row| row[1] - row[0]);
+        rows.max().unwrap_or(0) as usize
+    }
+
     /// Where the edges into a node come from.
     #[must_use]
     pub fn row(&self, node: usize) -> &[u32] {

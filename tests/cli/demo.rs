@@ -310,6 +310,35 @@ fn graphs_and_files_are_read_and_verified() {
 }
 
 #[test]
+fn a_graph_that_is_too_much_for_a_drivers_loops_is_refused() {
+    let folder = Folder::new("star");
+    // All edges go into one node; Mesa's software drivers leave its loop after 65,535 of them.
+    for edges in [65_535, 65_536] {
+        let mut star = "%%MatrixMarket matrix coordinate pattern general\n".to_owned();
+        let _ = writeln!(star, "70000 70000 {edges}");
+        for from in 1..=edges {
+            let _ = writeln!(star, "{from} 70000");
+        }
+        folder.write("star.mtx", star);
+        for device in adapters().into_iter().chain(["sim"]) {
+            let report = folder.0.join("r.json");
+            let _ = std::fs::remove_file(&report);
+            let ran = folder.gmem(&format!(
+                "demo pagerank --graph star.mtx --adapter {device} --report r.json"
+            ));
+            if ran.status == Some(1) {
+                assert!(edges > 65_535 && device != "sim", "{device}: {}", ran.err);
+                for words in ["65535 rounds", "65536 edges", "another graph"] {
+                    assert!(ran.err.contains(words), "{}", ran.err);
+                }
+            } else {
+                check(&folder.json("r.json"), 0);
+            }
+        }
+    }
+}
+
+#[test]
 fn info_says_what_there_is_in_words_and_in_json() {
     let folder = Folder::new("info");
     let text = folder.gmem("info --adapter sim").ok().out;

@@ -164,6 +164,17 @@ fn play_pagerank(setup: &Setup<'_>) -> Result<Outcome, Failure> {
     let data = pagerank::bytes(&graph);
     let budget = setup.budget(name, data, |page| pagerank::widest_workgroup(&graph, page));
     let mut stage = Stage::open(setup, name, data, budget)?;
+    let busiest = graph.longest_row();
+    if let Some(most) = stage.most_rounds().filter(|&most| busiest > most) {
+        return Err(Failure::run(format!(
+            "pagerank would be wrong here: this driver leaves a loop after {most} rounds, and a node of the graph has {busiest} edges \
+             into it: use {}, or another adapter",
+            match setup.args.graph {
+                Some(_) => "another graph",
+                None => "a smaller --size",
+            }
+        )));
+    }
     let kernel = stage.kernel(pagerank::SOURCE, pagerank::ENTRY, twins::pagerank)?;
 
     let (nodes, edges) = (graph.nodes(), graph.edges());

@@ -55,6 +55,9 @@ impl Setup<'_> {
     }
 }
 
+/// Of Mesa's llvmpipe, Vulkan's lavapipe included; met with version 22.3.
+const LLVMPIPE_ROUNDS: usize = 65_535;
+
 /// A demonstration that came to its end.
 pub struct Outcome {
     /// Its row of the table.
@@ -131,6 +134,14 @@ impl Stage {
     #[must_use]
     pub const fn gm(&self) -> &Gmem {
         &self.gm
+    }
+
+    /// After how many rounds the driver leaves the loops of a lane as if they were done, where one is known to.
+    #[must_use]
+    pub fn most_rounds(&self) -> Option<usize> {
+        let mesa = |name: &str| name.starts_with("llvmpipe");
+        let gpu = self.device.gpu()?;
+        mesa(&gpu.adapter().name).then_some(LLVMPIPE_ROUNDS)
     }
 
     /// The kernel: the WGSL, or its twin on the simulated device.
