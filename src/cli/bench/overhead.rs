@@ -72,19 +72,12 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         ours.reset();
         ours.launch()?;
         let (before, mut readings) = (gm.stats().counts, 0);
-        let (mut each_ours, mut each_plain) = (Vec::new(), Vec::new());
         let measured = bed.measure(
             &mut || {
                 readings += 1;
-                let took = seconds(|| (0..LAUNCHES).try_for_each(|_| ours.launch().map(drop)))?;
-                each_ours.push(took);
-                Ok(took)
+                seconds(|| (0..LAUNCHES).try_for_each(|_| ours.launch().map(drop)))
             },
-            &mut || {
-                let took = seconds(|| (0..LAUNCHES).try_for_each(|_| plain.launch()))?;
-                each_plain.push(took);
-                Ok(took)
-            },
+            &mut || seconds(|| (0..LAUNCHES).try_for_each(|_| plain.launch())),
         )?;
         // All of them ran, nothing moved meanwhile, and every one added its own.
         let since = gm.stats().counts.since(&before);
@@ -96,9 +89,11 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
             .sum::<u64>()
             == 0;
         right &= since.passes == launches && still && sums(&mut ours, launches + 1);
-        // Pair by pair, without the warm-up.
-        let pairs = each_ours.iter().zip(&each_plain).skip(1);
-        let more: Vec<f64> = pairs.map(|(ours, plain)| ours - plain).collect();
+        // Turn by turn.
+        let turns = measured.sittings.iter().flatten();
+        let more: Vec<f64> = turns
+            .map(|([a, d], [b, c])| (a + d - b - c) / 2.0)
+            .collect();
         let more = Sample::of(&more).median / LAUNCHES as f64 * 1e6;
         let plain_us = measured.baseline.median / LAUNCHES as f64 * 1e6;
         done(
