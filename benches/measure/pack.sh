@@ -17,11 +17,12 @@ usage() {
 Usage: pack.sh [OUT_DIR]
 
 Builds gmem and its GPU tests for release and puts them, stripped, into OUT_DIR [default: target/measure] with run.sh, the kernels
-that tests read and the CUDA program; then into the archive OUT_DIR.tar.xz (.tar.gz, and much larger, where there is no xz). On the machine to be measured:
+that tests read and the CUDA program; then into the archive OUT_DIR.tar.xz (.tar.gz, and much larger, where there is no xz, or where it
+fails: it takes some 3 GiB of memory, and unpacking 0.4 GiB). On the machine to be measured:
 
   tar xf measure.tar.xz && measure/run.sh
 
-That machine needs the same system and processor family, a C library no older than the one here, and its GPU's driver.
+That machine needs the same system and processor family, a C library no older than the one here, xz, and its GPU's driver.
 USAGE
 }
 
@@ -150,12 +151,13 @@ cp "$here/run.sh" "$here/machine.sh" "$here/report.sh" "$here/json.awk" "$out/"
 
 # Each test program has all of wgpu in it: what is the same in the next is found again when a dictionary holds both.
 rm -f "$out.tar.gz" "$out.tar.xz"
-if command -v xz >/dev/null; then
-    archive=$out.tar.xz pack=(xz -T1 --lzma2=preset=1,dict=384MiB)
-else
-    archive=$out.tar.gz pack=(gzip)
-fi
-tar -C "$(dirname "$out")" -cf - "$(basename "$out")" | "${pack[@]}" >"$archive"
+# Packs it with a command into a file, which is not there unless all went well: packed FILE COMMAND...
+packed() {
+    archive=$1
+    shift
+    tar -C "$(dirname "$out")" -cf - "$(basename "$out")" | "$@" >"$work/archive" && mv "$work/archive" "$archive"
+}
+packed "$out.tar.xz" xz -T1 --lzma2=preset=1,dict=384MiB || packed "$out.tar.gz" gzip
 size=$(($(wc -c <"$archive")))
 mib() {
     awk -v bytes="$1" 'BEGIN { printf "%.1f MiB", bytes / 1048576 }'
