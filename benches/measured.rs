@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench measured -- --quick --only P1,P6` runs some of it. Where arguments are for all benches at once,
 //! `GMEM_BENCH_QUICK=1 cargo bench` asks for the quick one. Without `--bench`, which only `cargo bench` gives, nothing is
-//! measured: tests of all targets would take a quarter of an hour.
+//! measured: tests of all targets would take up to twenty minutes more.
 
 use std::process::{Command, ExitCode};
 

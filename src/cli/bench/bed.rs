@@ -1,6 +1,7 @@
 //! The bed that cases are measured on: which device, how long, how large; and the loop that runs two sides in turn.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use gmem::gpu::{AdapterKind, AdapterSummary};
@@ -8,6 +9,7 @@ use gmem::{Builder, Gmem, Placement};
 
 use super::json::Failed;
 use super::measured::{Measured, Turn};
+use super::row::Row;
 use crate::cli::args::Common;
 use crate::cli::space::{Engine, builder};
 use crate::cli::{Failure, note};
@@ -24,6 +26,8 @@ pub struct Bed<'a> {
     engine: &'a Engine,
     adapter: AdapterSummary,
     left_out: RefCell<Vec<Failed>>,
+    /// Group and case of each row that is known well enough.
+    known: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl<'a> Bed<'a> {
@@ -43,6 +47,7 @@ impl<'a> Bed<'a> {
             engine,
             adapter: gpu.adapter().clone(),
             left_out: RefCell::default(),
+            known: RefCell::default(),
         })
     }
 
@@ -76,6 +81,21 @@ impl<'a> Bed<'a> {
     #[must_use]
     pub fn left_out(&self) -> Vec<Failed> {
         self.left_out.borrow().clone()
+    }
+
+    /// Whether a case of a group was measured so often and so surely that another sitting is better spent on others.
+    #[must_use]
+    pub fn is_known(&self, id: &str, case: &str) -> bool {
+        let known = self.known.borrow();
+        known.contains(&(id.to_owned(), case.to_owned()))
+    }
+
+    /// Takes in what a row came to with this sitting's readings.
+    pub fn take_in(&self, row: &Row) {
+        if self.effort().knows(row) {
+            let case = (row.id.to_string(), row.case.clone());
+            self.known.borrow_mut().insert(case);
+        }
     }
 
     /// How many times larger a case is made than on a software adapter, where all sizes are for some 10 to 50 ms of work.
@@ -128,18 +148,20 @@ impl<'a> Bed<'a> {
     pub const fn effort(&self) -> Effort {
         if self.quick {
             Effort {
-                patience: Duration::from_millis(350),
+                patience: Duration::from_millis(250),
                 turns: (2, 15),
                 tolerance: 0.015,
-                sittings: 8,
-                all: Duration::from_secs(280),
+                sittings: (5, 16),
+                known: 0.015,
+                all: Duration::from_secs(285),
             }
         } else {
             Effort {
-                patience: Duration::from_secs(2),
+                patience: Duration::from_secs(1),
                 turns: (3, 60),
                 tolerance: 0.0075,
-                sittings: 8,
+                sittings: (5, 16),
+                known: 0.015,
                 all: Duration::from_secs(18 * 60),
             }
         }
@@ -155,15 +177,16 @@ impl<'a> Bed<'a> {
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
-        self.effort().measure(ours, baseline)
+        let since = Instant::now();
+        self.effort().measure(&|| since.elapsed(), ours, baseline)
     }
 }
 
 /// How long, how often and how surely everything is measured.
 ///
 /// All cases are run in turn too, again and again: in each *sitting* a case makes its two sides anew and measures them for a
-/// short while. So its readings are spread over the whole run, and over several places in memory: a machine that others use changes
-/// for minutes, and where memory happens to lie changes nothing but by making it anew.
+/// short while. So its readings are spread over minutes and over several places in memory: a machine that others use changes for
+/// minutes, and where memory happens to lie changes nothing but by making it anew. Cases that are known leave the time to the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
     /// How long both sides of a case are run in a sitting: a third of it once the tolerance is reached, half as long again while the
@@ -174,34 +197,49 @@ pub struct Effort {
     /// What the ratio's standard error should come down to in each sitting, as a part of it. Steady cases are there soon and leave
     /// the time to the others.
     pub tolerance: f64,
-    /// Sittings, at most.
-    pub sittings: usize,
-    /// How long all of them may take together: none is begun that would last longer, but the first.
+    /// Sittings of a case: at least, before it counts as known, since few of them may agree by chance; at most.
+    pub sittings: (usize, usize),
+    /// The error of a ratio, as a part of it, with which it is known.
+    pub known: f64,
+    /// How long all of them may take together.
     pub all: Duration,
 }
 
 impl Effort {
-    /// Whether there is to be another sitting, after so many, the last of which took so long.
+    /// Whether there is time for another sitting of a group that last took so long: there always is for the first.
     #[must_use]
-    pub fn sits_again(&self, sittings: usize, elapsed: Duration, last: Duration) -> bool {
-        sittings == 0 || (sittings < self.sittings && elapsed + last <= self.all)
+    pub fn has_time(&self, elapsed: Duration, last: Option<Duration>) -> bool {
+        last.is_none_or(|last| elapsed + last <= self.all)
     }
 
+    /// Whether a row, with the readings of all sittings so far, needs no more of them: its error is small enough, or
+    /// there is nothing in it that chance has a part in.
+    #[must_use]
+    pub fn knows(&self, row: &Row) -> bool {
+        let sittings = row.sittings.len();
+        // A few that agree by chance make the error look small: Student's factor, nearly.
+        let few = 1.0 + 1.6 / (sittings.max(2) - 1) as f64;
+        (row.error).is_none_or(|error| sittings >= self.sittings.0 && error * few <= self.known)
+    }
+
+    /// `clock` says how long it has been running.
     fn measure(
         &self,
+        clock: &dyn Fn() -> Duration,
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
-        ours()?;
-        let mut last = baseline()?;
-        let began = Instant::now();
+        let mut ours = Side::new(clock, ours)?;
+        let mut baseline = Side::new(clock, baseline)?;
+        let began = clock();
         let mut turns: Vec<Turn> = Vec::new();
         let mut measured = Measured::of(Vec::new());
-        while self.goes_on(turns.len(), began.elapsed(), measured.error) {
-            let a = reading(ours, last)?;
-            let b = [reading(baseline, a)?, reading(baseline, a)?];
-            let d = reading(ours, b[1])?;
-            last = b[1];
+        while self.goes_on(turns.len(), clock() - began, measured.error) {
+            // Settled before the turn: what it meets has no say in how it is read.
+            let runs = [ours.runs(&baseline), baseline.runs(&ours)];
+            let a = ours.reading(runs[0])?;
+            let b = [baseline.reading(runs[1])?, baseline.reading(runs[1])?];
+            let d = ours.reading(runs[0])?;
             turns.push(([a, d], b));
             measured = Measured::of(vec![turns.clone()]);
         }
@@ -222,15 +260,47 @@ impl Effort {
     }
 }
 
-/// A reading of one side: the mean of as many runs as take half as long as the other side's reading, which is one where both take
-/// about as long. A shorter reading would meet other moments of a shared machine than the long one beside it, and say less.
-fn reading(side: &mut dyn FnMut() -> Result<f64, Failure>, other: f64) -> Result<f64, Failure> {
-    let (mut sum, mut runs) = (0.0, 0);
-    while runs == 0 || (sum < other / 2.0 && runs < MOST_RUNS) {
-        sum += side()?;
-        runs += 1;
+/// One of the two sides.
+struct Side<'a> {
+    clock: &'a dyn Fn() -> Duration,
+    /// Runs it, and gives its seconds: those that count, and not what it does before and after.
+    run: &'a mut dyn FnMut() -> Result<f64, Failure>,
+    /// How long a run took when it was last read, by the clock.
+    took: Duration,
+}
+
+impl<'a> Side<'a> {
+    /// Warms it up.
+    fn new(
+        clock: &'a dyn Fn() -> Duration,
+        run: &'a mut dyn FnMut() -> Result<f64, Failure>,
+    ) -> Result<Self, Failure> {
+        let mut side = Self {
+            clock,
+            run,
+            took: Duration::ZERO,
+        };
+        side.reading(1)?;
+        Ok(side)
     }
-    Ok(sum / f64::from(runs))
+
+    /// Of how many runs a reading is: as many as take half as long as one of the other side, which is one where both take about
+    /// as long. A shorter reading would meet other moments of a shared machine than the long one beside it, and say less.
+    fn runs(&self, other: &Self) -> u32 {
+        let runs = other.took.as_secs_f64() / 2.0 / self.took.as_secs_f64();
+        (runs.ceil() as u32).clamp(1, MOST_RUNS)
+    }
+
+    /// The mean of so many runs.
+    fn reading(&mut self, runs: u32) -> Result<f64, Failure> {
+        let began = (self.clock)();
+        let mut sum = 0.0;
+        for _ in 0..runs {
+            sum += (self.run)()?;
+        }
+        self.took = ((self.clock)() - began) / runs;
+        Ok(sum / f64::from(runs))
+    }
 }
 
 /// Seconds that something takes.
@@ -245,13 +315,16 @@ pub fn seconds<R>(f: impl FnOnce() -> Result<R, Failure>) -> Result<f64, Failure
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const EFFORT: Effort = Effort {
         patience: Duration::from_secs(4),
         turns: (3, 10),
         tolerance: 0.01,
-        sittings: 3,
+        sittings: (2, 3),
+        known: 0.04,
         all: Duration::from_secs(60),
     };
 
@@ -271,13 +344,24 @@ mod tests {
     #[test]
     fn sittings_go_on_while_there_is_time_for_another() {
         let second = Duration::from_secs(1);
-        assert!(
-            EFFORT.sits_again(0, 100 * second, 100 * second),
-            "the first"
-        );
-        assert!(EFFORT.sits_again(1, 30 * second, 30 * second));
-        assert!(!EFFORT.sits_again(1, 40 * second, 30 * second), "too long");
-        assert!(!EFFORT.sits_again(3, second, second), "enough");
+        assert!(EFFORT.has_time(100 * second, None), "the first");
+        assert!(EFFORT.has_time(30 * second, Some(30 * second)));
+        assert!(!EFFORT.has_time(40 * second, Some(30 * second)));
+    }
+
+    #[test]
+    fn a_row_is_known_once_enough_sittings_agree() {
+        let row = |ratios: &[f64]| {
+            let sittings = ratios.iter().map(|&ratio| vec![([ratio; 2], [1.0; 2])]);
+            Row::timed("P1", "case", "baseline", Measured::of(sittings.collect()))
+        };
+        assert!(EFFORT.knows(&row(&[1.0, 1.03])));
+        assert!(!EFFORT.knows(&row(&[1.0])), "one may say anything");
+        assert!(!EFFORT.knows(&row(&[1.0, 1.1])), "they differ");
+        // Two that are 0.06 apart have an error of 0.03, which for so few is not sure enough; for more of them it would be.
+        assert!(!EFFORT.knows(&row(&[1.0, 1.06])), "they may be lucky");
+        assert!(EFFORT.knows(&row(&[1.0, 1.06, 1.0, 1.06, 1.0, 1.06])));
+        assert!(EFFORT.knows(&Row::counted("P5", "c", "b", 3.0, 2.0)));
     }
 
     #[test]
@@ -291,25 +375,42 @@ mod tests {
             patience: Duration::ZERO,
             ..EFFORT
         })
-        .measure(&mut || side('a', 3.0), &mut || side('b', 2.0))
+        .measure(&|| Duration::ZERO, &mut || side('a', 3.0), &mut || {
+            side('b', 2.0)
+        })
         .unwrap();
         assert_eq!(*order.borrow(), "ababbaabbaabba");
         assert_eq!((measured.ratio, measured.error), (1.5, 0.0));
     }
 
     #[test]
-    fn a_reading_of_the_shorter_side_is_of_several_runs() {
-        let mut runs = [3.0, 5.0, 1.0].into_iter();
-        let mut side = || Ok(runs.next().expect("no more are needed"));
-        // 8 is the half of 16; one is enough where the other is shorter, or at most twice as long.
-        assert_eq!(reading(&mut side, 16.0).ok(), Some(4.0));
-        assert_eq!(reading(&mut side, 2.0).ok(), Some(1.0));
-        let mut runs = 0;
-        let mut nothing = || {
-            runs += 1;
-            Ok(0.0)
+    fn readings_of_the_shorter_side_are_of_several_runs_settled_beforehand() {
+        let now = Cell::new(Duration::ZERO);
+        let clock = || now.get();
+        let order = RefCell::new(String::new());
+        let run = |name: char, millis: u64| {
+            order.borrow_mut().push(name);
+            now.set(now.get() + Duration::from_millis(millis));
+            // What is given need not be what the clock says.
+            Ok(millis as f64)
         };
-        assert_eq!(reading(&mut nothing, 1.0).ok(), Some(0.0));
-        assert_eq!(runs, MOST_RUNS, "it ends");
+        let mut times = [10, 10, 60, 2, 2].into_iter();
+        let (mut a, mut b) = (
+            || run('a', 40),
+            || run('b', times.next().expect("no more are needed")),
+        );
+        let (mut ours, mut baseline) = (
+            Side::new(&clock, &mut a).unwrap(),
+            Side::new(&clock, &mut b).unwrap(),
+        );
+        // 20 is the half of 40; one is enough where the other is shorter, or at most twice as long.
+        assert_eq!((ours.runs(&baseline), baseline.runs(&ours)), (1, 2));
+        // A slow run among them does not make them fewer.
+        assert_eq!(baseline.reading(2).unwrap(), 35.0);
+        assert_eq!((ours.runs(&baseline), baseline.runs(&ours)), (1, 1));
+        baseline.reading(2).unwrap();
+        assert_eq!(baseline.runs(&ours), MOST_RUNS, "it ends");
+        ours.reading(1).unwrap();
+        assert_eq!(*order.borrow(), "abbbbba");
     }
 }

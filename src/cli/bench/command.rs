@@ -1,5 +1,6 @@
 //! The command itself: checks what was asked for, runs the groups, and gives the result as a table, as JSON and as a page.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -66,33 +67,39 @@ fn measure(common: &Common, args: &BenchArgs) -> Result<Record, Failure> {
         ..Record::default()
     };
     let effort = bed.effort();
-    let (mut sittings, mut last) = (0, Duration::ZERO);
-    while effort.sits_again(sittings, began.elapsed(), last) {
-        let again = sittings > 0;
-        let groups = chosen.iter().filter(|group| !(again && group.once));
-        let groups: Vec<&Group> = (groups.copied())
-            .filter(|group| !record.has_failed(group.id))
+    // How long each group took the last time.
+    let mut took: BTreeMap<&str, Duration> = BTreeMap::new();
+    // A trace is there to show where time goes: once will do.
+    let most = if common.tracer.is_on() {
+        1
+    } else {
+        effort.sittings.1
+    };
+    for sitting in 1..=most {
+        let groups: Vec<&Group> = (chosen.iter().copied())
+            .filter(|group| sitting == 1 || is_left(&bed, &record, group))
             .collect();
-        if groups.is_empty() {
-            break;
-        }
-        sittings += 1;
-        last = Duration::ZERO;
+        let mut has_sat = false;
         for (number, group) in (1..).zip(&groups) {
-            let of = format!("{number} of {}, sitting {sittings}", groups.len());
-            let took = sit(&bed, group, &of, &mut record);
-            if !group.once {
-                last += took;
+            if effort.has_time(began.elapsed(), took.get(group.id).copied()) {
+                let of = format!("{number} of {}, sitting {sitting}", groups.len());
+                took.insert(group.id, sit(&bed, group, &of, &mut record));
+                has_sat = true;
             }
         }
-        // A trace is there to show where time goes: once will do.
-        if common.tracer.is_on() {
+        if !has_sat {
             break;
         }
     }
     record.left_out = bed.left_out();
     record.seconds = began.elapsed().as_secs_f64();
     Ok(record)
+}
+
+/// Whether a group that was run has a row that another sitting would tell more about.
+fn is_left(bed: &Bed<'_>, record: &Record, group: &Group) -> bool {
+    let mut rows = record.rows.iter().filter(|row| row.id == group.id);
+    rows.any(|row| !bed.is_known(&row.id, &row.case)) && !record.has_failed(group.id)
 }
 
 /// One sitting of a group: its rows are added to the record. Gives how long it took.
@@ -102,7 +109,7 @@ fn sit(bed: &Bed<'_>, group: &Group, of: &str, record: &mut Record) -> Duration 
     let progress = Progress::start(&what, 0);
     let done = (group.rows)(bed, &mut |row| {
         progress.say(&format!("{what}: after {}", row.case));
-        record.add(row);
+        bed.take_in(record.add(row));
     });
     drop(progress);
     // The others are worth running all the same.

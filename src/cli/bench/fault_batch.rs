@@ -59,6 +59,9 @@ const CASES: [Case; 3] = [
 /// When the device fails.
 pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     for case in &CASES {
+        if bed.is_known("P7", case.name) {
+            continue;
+        }
         let gm = bed.space(8 << 20)?;
         let handle = gm.device(0)?;
         let device = handle
@@ -86,7 +89,7 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         let shift = geometry.page.shift();
         let marks = Marks::new(&Plain::of(&gm)?, case.lanes, shift);
         let pages = 0..(4 * case.lanes).div_ceil(geometry.page.bytes()) as u32;
-        let mut right = true;
+        let (mut right, mut theirs) = (true, true);
         let measured = bed.measure(
             &mut || {
                 seconds(|| {
@@ -100,18 +103,17 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
             &mut || {
                 seconds(|| {
                     for _ in 0..case.trips {
-                        marks.round_trip()?;
+                        theirs &= marks.round_trip()?.into_iter().eq(pages.clone());
                     }
                     Ok(())
                 })
             },
         )?;
-        let marked = marks.round_trip()?;
         done(
             Row::timed("P7", case.name, "submit + copy + map by hand", measured)
                 .goal(GOAL)
                 .note(format!("{} round trips a reading", case.trips))
-                .verified(right && marked.iter().copied().eq(pages.clone())),
+                .verified(right && theirs),
         );
     }
     Ok(())

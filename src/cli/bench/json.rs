@@ -122,13 +122,20 @@ impl Record {
         })
     }
 
-    /// Adds a row. One of the same case, of an earlier sitting, becomes one with it.
-    pub fn add(&mut self, row: Row) {
-        let same = |other: &&mut Row| (&other.id, &other.case) == (&row.id, &row.case);
-        match self.rows.iter_mut().find(same) {
-            Some(earlier) => *earlier = earlier.clone().and_later(row),
-            None => self.rows.push(row),
-        }
+    /// Adds a row. One of the same case, of an earlier sitting, becomes one with it. Gives what the case came to so far.
+    pub fn add(&mut self, row: Row) -> &Row {
+        let same = |other: &Row| (&other.id, &other.case) == (&row.id, &row.case);
+        let at = match self.rows.iter().position(same) {
+            Some(at) => {
+                self.rows[at] = self.rows[at].clone().and_later(row);
+                at
+            }
+            None => {
+                self.rows.push(row);
+                self.rows.len() - 1
+            }
+        };
+        &self.rows[at]
     }
 
     /// Whether a group failed.
@@ -248,6 +255,17 @@ pub mod tests {
             seconds: 61.4,
             ..Record::default()
         }
+    }
+
+    #[test]
+    fn a_case_has_one_row_however_often_it_is_measured() {
+        let mut record = record();
+        let before = record.rows.len();
+        let again = record.rows[1].clone();
+        assert_eq!(record.add(again).sittings.len(), 2);
+        let other = Row::counted("P9", "another", "baseline", 1.0, 1.0);
+        assert_eq!(record.add(other).case, "another");
+        assert_eq!(record.rows.len(), before + 1);
     }
 
     #[test]

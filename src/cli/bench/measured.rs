@@ -94,10 +94,11 @@ pub struct Measured {
     pub ours: Sample,
     /// What it is compared with.
     pub baseline: Sample,
-    /// The mean of the turns' ratios, ours over the baseline, of those between their quartiles.
+    /// Ours over the baseline: the mean of the sittings' ratios between their quartiles, and each of them the same of its turns'. A
+    /// sitting counts as much as any other, however many turns it had.
     pub ratio: f64,
-    /// Its standard error, as a part of it: what the turns of all sittings say together, or what the sittings say among
-    /// themselves where that is more, since the turns of one have its place in memory and its minute in common.
+    /// Its standard error, as a part of it: what the sittings say among themselves, since the turns of one have its place in
+    /// memory and its minute in common; or what the turns of all say together, where that is more.
     pub error: f64,
     /// The turns, sitting by sitting.
     pub sittings: Vec<Vec<Turn>>,
@@ -112,18 +113,17 @@ impl Measured {
             Sample::of(&readings)
         };
         let ratios: Vec<f64> = sittings.iter().flatten().map(ratio).collect();
-        let together = Midmean::of(&ratios);
         let apart: Vec<f64> = (sittings.iter().filter(|sitting| !sitting.is_empty()))
             .map(|sitting| Midmean::of(&sitting.iter().map(ratio).collect::<Vec<_>>()).mean)
             .collect();
-        let among = deviation(&apart) / (apart.len().max(1) as f64).sqrt();
-        let error = together.error.max(among);
+        let among = Midmean::of(&apart);
+        let error = among.error.max(Midmean::of(&ratios).error);
         Self {
             ours: all(|turn| turn.0),
             baseline: all(|turn| turn.1),
-            ratio: together.mean,
-            error: if together.mean > 0.0 {
-                error / together.mean
+            ratio: among.mean,
+            error: if among.mean > 0.0 {
+                error / among.mean
             } else {
                 0.0
             },
@@ -196,6 +196,11 @@ mod tests {
         // One long one says less of that than it seems.
         let one = Measured::of(vec![[sitting(1.9, 50), sitting(2.1, 50)].concat()]);
         assert!(one.error < apart.error);
+        // A long one counts as much as a short one, and one that is far off does not count where there are enough.
+        let uneven = Measured::of(vec![sitting(1.9, 50), sitting(2.1, 2)]);
+        assert!((uneven.ratio - 2.0).abs() < 1e-12);
+        let with_one_far_off = [2.0, 9.0, 2.0, 2.0].map(|ratio| sitting(ratio, 5));
+        assert_eq!(Measured::of(with_one_far_off.to_vec()).ratio, 2.0);
         let nothing = Measured::of(Vec::new());
         assert_eq!((nothing.ratio, nothing.error), (0.0, 0.0));
     }

@@ -1,7 +1,7 @@
 //! `gmem bench`: how fast gmem is, against what an expert would have written by hand.
 //!
 //! Every case runs both sides in turn in one process (`bed`), verifies the results of both, and gives a row (`row`) of what was
-//! `measured`. All cases are run several times, one after the other, in as many sittings as there is time for.
+//! `measured`. All cases are run several times, one after the other, until they are known well or time is up.
 //! The cases are in one file for each group, the kernels in `jobs`, the other side in `baseline`. `command` runs them; a run
 //! is a record (`json`), which is drawn as a table (`table`) or a page (`html`).
 
@@ -47,7 +47,7 @@ pub use command::run;
 
 use super::Failure;
 
-/// Runs the cases of a group, giving each row as soon as it is known.
+/// Runs the cases of a group that are not known well enough, giving each row as soon as it is there.
 type Rows = fn(&Bed<'_>, &mut dyn FnMut(Row)) -> Result<(), Failure>;
 
 /// A group of cases.
@@ -56,10 +56,8 @@ struct Group {
     id: &'static str,
     /// What it is about, in a few words.
     title: &'static str,
-    /// Runs its cases, giving each row as soon as it is known.
+    /// Runs its cases.
     rows: Rows,
-    /// Whether nothing of it is timed: then one sitting counts all there is.
-    once: bool,
 }
 
 /// All of them, in the order they are run.
@@ -68,86 +66,72 @@ const GROUPS: &[Group] = &[
         id: "P1",
         title: "warm, fits",
         rows: warm::rows,
-        once: false,
     },
     Group {
         id: "P2",
         title: "cold, fits",
         rows: cold::rows,
-        once: false,
     },
     Group {
         id: "P3",
         title: "streams over more than the device memory",
         rows: stream::rows,
-        once: false,
     },
     Group {
         id: "P4",
         title: "fragmented",
         rows: fragmented::rows,
-        once: false,
     },
     Group {
         id: "P5",
         title: "bytes moved where pages are used again",
         rows: reuse::rows,
-        once: true,
     },
     #[cfg(target_os = "linux")]
     Group {
         id: "P6",
         title: "CPU faults",
         rows: touch::rows,
-        once: false,
     },
     Group {
         id: "P7",
         title: "a batch of device faults",
         rows: fault_batch::rows,
-        once: false,
     },
     Group {
         id: "P8",
         title: "migration",
         rows: migration::rows,
-        once: false,
     },
     Group {
         id: "P9",
         title: "metadata, look-ups and steps",
         rows: metadata::rows,
-        once: false,
     },
     Group {
         id: "P10",
         title: "launch overhead",
         rows: overhead::rows,
-        once: false,
     },
     #[cfg(target_os = "linux")]
     Group {
         id: "P11",
         title: "processor time burnt",
         rows: burn::rows,
-        once: false,
     },
     Group {
         id: "P12",
         title: "sparse",
         rows: sparse::rows,
-        once: false,
     },
     Group {
         id: "P13",
         title: "the oversubscription curve",
         rows: curve::rows,
-        once: false,
     },
     Group {
         id: "BASE",
         title: "the baselines themselves",
         rows: straw::rows,
-        once: false,
     },
 ];

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::measured::{Measured, Turn};
 
@@ -24,7 +26,11 @@ pub struct Row {
     pub turns: Option<usize>,
     /// The readings themselves, in seconds a run: those of each turn of each sitting, first the two of ours (which began and ended
     /// the turn), then the two of the baseline.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "on_one_line"
+    )]
     pub sittings: Vec<Vec<Turn>>,
     /// The figure that the goal is about: the ratio, unless `unit` says otherwise.
     #[serde(deserialize_with = "or_no_number")]
@@ -63,6 +69,14 @@ pub struct Row {
 /// A number, or none where there was no number: that is how JSON writes it.
 fn or_no_number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// JSON without line breaks: there are thousands of readings.
+fn on_one_line<S: Serializer>(sittings: &[Vec<Turn>], to: S) -> Result<S::Ok, S::Error> {
+    serde_json::to_string(sittings)
+        .and_then(RawValue::from_string)
+        .map_err(S::Error::custom)?
+        .serialize(to)
 }
 
 impl Row {
@@ -273,8 +287,9 @@ mod tests {
     #[test]
     fn a_row_comes_back_from_its_json_even_where_it_has_no_number() {
         let row = Row::timed("P1", "case", "baseline", turn(2.0, 1.0)).goal(1.5);
-        let json = serde_json::to_string(&row).unwrap();
+        let json = serde_json::to_string_pretty(&row).unwrap();
         assert_eq!(serde_json::from_str::<Row>(&json).unwrap(), row);
+        assert!(json.contains("[[[[2.0,2.0],[1.0,1.0]]]]"), "{json}");
         let nothing = Row::counted("P5", "case", "baseline", 0.0, 0.0);
         let json = serde_json::to_string(&nothing).unwrap();
         assert!(json.contains("\"ratio\":null"), "{json}");

@@ -25,8 +25,9 @@ const LINE: usize = 118;
 
 /// What the signs in the table mean.
 const LEGEND: &str = "\
-figure: ours over the baseline, less is better, unless it has another unit: the mean of the ratios of turns (A B B A)
-between their quartiles, not the ratio of the medians; met: at most the goal, or over it, with ? where chance decides
+figure: ours over the baseline, less is better, unless it has another unit: the mean of the sittings' ratios between
+their quartiles, each the same of its turns (A B B A), not the ratio of the medians
+met: at most the goal, or over it, with ? where chance decides
 ms: the median; +-: the distance between its quartiles as a part of it; GB/s: the bytes of the row (powers of ten) a second
 what groups and columns are about: docs/measured/README.md";
 

@@ -2,6 +2,8 @@
 //!
 //! They are there to judge the baselines by, which must not be slower. Pipelines and buffers are made beforehand here too.
 
+use std::hint::black_box;
+
 use super::cut::{Cut, Part};
 use super::{Plain, dispatch, filled};
 use crate::cli::Failure;
@@ -141,6 +143,14 @@ impl<'a> Chunked<'a> {
         }
     }
 
+    /// As [`Stream::refill`](super::stream::Stream::refill).
+    pub fn refill(&mut self) {
+        for memory in &self.job.memory {
+            black_box(sum(&memory.before));
+        }
+        self.results.iter_mut().for_each(|r| r.fill(0));
+    }
+
     /// From the data in ordinary memory to the results in ordinary memory: the sum of their words.
     ///
     /// # Errors
@@ -211,7 +221,10 @@ pub fn map(plain: &Plain, buffer: &wgpu::Buffer, read: impl FnOnce(&[u8])) -> Re
 }
 
 /// Waits for all that was submitted.
-fn wait(plain: &Plain) -> Result<(), Failure> {
+///
+/// # Errors
+/// When the device is lost.
+pub fn wait(plain: &Plain) -> Result<(), Failure> {
     let all = wgpu::PollType::wait_indefinitely();
     plain.device.poll(all).map(drop).map_err(Failure::run)
 }

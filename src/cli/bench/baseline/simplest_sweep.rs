@@ -1,7 +1,10 @@
 //! The simplest program that moves all of the data through the device, to judge `sweep` by: one set of buffers as large as the memory
-//! allows, and for each chunk `write_buffer`, submit, map, read.
+//! allows, and for each chunk fill what is mapped, submit, map, read.
+//!
+//! `write_buffer` would be simpler still, but it makes a buffer for each chunk. On a software adapter that is `malloc`'s, whose pages are
+//! kept for the next one or not, as it happens: it took 14 ms in some sittings and 38 ms in others of one process.
 
-use super::simplest::{map, readable};
+use super::simplest::{map, readable, wait};
 use super::sweep::Work;
 use super::{Plain, dispatch};
 use crate::cli::Failure;
@@ -14,6 +17,7 @@ pub struct SimplestSweep {
     group: wgpu::BindGroup,
     uniform: wgpu::Buffer,
     places: wgpu::Buffer,
+    staging: wgpu::Buffer,
     held: wgpu::Buffer,
     out: Option<wgpu::Buffer>,
     readable: wgpu::Buffer,
@@ -28,7 +32,8 @@ impl SimplestSweep {
     #[must_use]
     pub fn new(plain: &Plain, work: Work, data: Vec<u32>, most: usize, memory: u64) -> Self {
         let room = memory.saturating_sub(8 * most as u64 + 16) as usize / 4;
-        let chunk = (room / work.words * work.words).clamp(work.words, data.len());
+        let bound = plain.device.limits().max_storage_buffer_binding_size as usize / 4;
+        let chunk = (room.min(bound) / work.words * work.words).clamp(work.words, data.len());
         let pipeline = plain.pipeline(work.source);
         let uniform = plain.uniform(&[0; 16]);
         let places = plain.storage(4 * most as u64);
@@ -48,6 +53,10 @@ impl SimplestSweep {
             group,
             uniform,
             places,
+            staging: plain.buffer(
+                4 * chunk as u64,
+                wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            ),
             held,
             out,
             readable: readable(plain, 4 * back),
@@ -70,8 +79,10 @@ impl SimplestSweep {
             let (here, later) =
                 rest.split_at(rest.partition_point(|place| (*place as usize) * work.words < end));
             rest = later;
-            queue.write_buffer(&self.held, 0, bytemuck::cast_slice(words));
+            write(&self.plain, &self.staging, bytemuck::cast_slice(words))?;
             let mut encoder = self.plain.encoder();
+            let bytes = 4 * words.len() as u64;
+            encoder.copy_buffer_to_buffer(&self.staging, 0, &self.held, 0, bytes);
             if !here.is_empty() {
                 let before = (first / work.words) as u32;
                 let here: Vec<u32> = here.iter().map(|place| place - before).collect();
@@ -113,6 +124,17 @@ impl SimplestSweep {
     pub fn results(&self) -> (&[u32], &[u32]) {
         (&self.data, &self.results)
     }
+}
+
+/// Maps a buffer, waits, writes to its beginning.
+fn write(plain: &Plain, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), Failure> {
+    buffer.map_async(wgpu::MapMode::Write, .., |_| {});
+    wait(plain)?;
+    let mut view = buffer.get_mapped_range_mut(..).map_err(Failure::run)?;
+    view.slice(..bytes.len()).copy_from_slice(bytes);
+    drop(view);
+    buffer.unmap();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub fn page(record: &Record) -> String {
 }
 
 const GOALS: &str = "Each mark is a row: a disc is within its goal, a diamond over it, a ring has no goal. The upright bar is the goal, \
-the dashed line the baseline. Ours and the baseline were run in turn in one process; the ratio is the mean of the turns' ratios between their quartiles.";
+the dashed line the baseline. Ours and the baseline were run in turn in one process; the ratio is the mean of the sittings' ratios between their quartiles, each the same of its turns'.";
 const CURVE: &str = "The same kernel with more and more data for the same device memory. To the left of 1 all of it fits; the dashed line \
 is the baseline.";
 const POLICIES: &str = "Bytes moved over those that Belady's optimum would have moved for the same accesses. Darker is more.";
