@@ -8,7 +8,7 @@ use gmem::gpu::{AdapterKind, AdapterSummary};
 use gmem::{Builder, Gmem, Placement};
 
 use super::json::Failed;
-use super::measured::{Measured, Turn};
+use super::measured::{Measured, Turn, of_few};
 use super::row::Row;
 use crate::cli::args::Common;
 use crate::cli::space::{Engine, builder};
@@ -217,9 +217,9 @@ impl Effort {
     #[must_use]
     pub fn knows(&self, row: &Row) -> bool {
         let sittings = row.sittings.len();
-        // A few that agree by chance make the error look small: Student's factor, nearly.
-        let few = 1.0 + 1.6 / (sittings.max(2) - 1) as f64;
-        (row.error).is_none_or(|error| sittings >= self.sittings.0 && error * few <= self.known)
+        (row.error).is_none_or(|error| {
+            sittings >= self.sittings.0 && error * of_few(sittings) <= self.known
+        })
     }
 
     /// `clock` says how long it has been running.

@@ -79,6 +79,14 @@ fn deviation(values: &[f64]) -> f64 {
     (squares / (values.len().max(2) - 1) as f64).sqrt()
 }
 
+/// What the error of so many values is to be multiplied by: a few that agree by chance make it look small. (Student's
+/// quantile over the normal one, at 97.5 %, nearly, from four values on; fewer are believed more than that, since what the turns of a
+/// sitting say among themselves is in an error too.)
+#[must_use]
+pub fn of_few(values: usize) -> f64 {
+    1.0 + 1.6 / (values.max(2) - 1) as f64
+}
+
 /// A turn: readings of ours, and of the baseline between them, in seconds.
 pub type Turn = ([f64; 2], [f64; 2]);
 
@@ -165,6 +173,16 @@ mod tests {
         assert_eq!((one.mean, one.error), (2.0, 0.0));
         let none = Midmean::of(&[]);
         assert_eq!((none.mean, none.error), (0.0, 0.0));
+    }
+
+    #[test]
+    fn few_values_need_a_wider_berth() {
+        // Student's distribution, with one degree of freedom less than values.
+        for (values, quantile) in [(4, 3.182), (5, 2.776), (8, 2.365), (16, 2.131)] {
+            let factor = quantile / 1.96;
+            assert!((of_few(values) / factor - 1.0).abs() < 0.06, "{values}");
+        }
+        assert_eq!(of_few(1), of_few(2));
     }
 
     /// A turn whose two readings of a side are the same.

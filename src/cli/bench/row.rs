@@ -6,7 +6,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::measured::{Measured, Turn};
+use super::measured::{Measured, Turn, of_few};
 
 /// What a case came to. Less is better in every row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,12 +217,13 @@ impl Row {
         self.goal.map(|goal| self.figure <= goal)
     }
 
-    /// Whether the goal lies within two standard errors of the figure, where that is the ratio of times: then chance decides
+    /// Whether the goal lies within two standard errors of the figure (of few sittings: more), where that is the ratio of times: then chance decides
     /// on which side of it the figure is.
     #[must_use]
     pub fn is_close(&self) -> bool {
         match (self.goal, self.error) {
             (Some(goal), Some(error)) if self.unit == "x" => {
+                let error = error * of_few(self.sittings.len());
                 (self.figure - goal).abs() <= 2.0 * error * self.figure
             }
             _ => false,
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(row.clone().figure(1.2, "us").meets(), Some(true));
         assert_eq!(Row::counted("P9", "c", "b", 8.0, 16.0).meets(), None);
         let unsteady = Measured {
-            error: 0.2,
+            error: 0.2 / of_few(1),
             ..measured
         };
         let row = |goal| Row::timed("P1", "case", "baseline", unsteady.clone()).goal(goal);

@@ -55,6 +55,13 @@ pub fn figure(row: &Row) -> String {
     unit(&number(row.figure), &row.unit)
 }
 
+/// The standard error of a row's ratio, in hundredths of it; `-` where nothing was repeated.
+#[must_use]
+pub fn error(row: &Row) -> String {
+    row.error
+        .map_or_else(|| "-".to_owned(), |part| format!("{:.1}%", part * 100.0))
+}
+
 /// Seconds in milliseconds.
 #[must_use]
 pub fn millis(seconds: f64) -> String {

@@ -7,19 +7,19 @@ use super::row::Row;
 use super::show;
 use crate::cli::{printable, size};
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 const HEADINGS: [&str; COLUMNS] = [
-    "case", "figure", "goal", "met", "ours ms", "+-", "GB/s", "base ms", "+-", "GB/s", "bytes",
-    "verified",
+    "case", "figure", "err", "goal", "met", "ours ms", "+-", "GB/s", "base ms", "+-", "GB/s",
+    "bytes", "verified",
 ];
 /// Columns of words; the others are numbers, and end on the right.
 const WORDS: [bool; COLUMNS] = [
-    true, false, false, true, false, false, false, false, false, false, false, true,
+    true, false, false, false, true, false, false, false, false, false, false, false, true,
 ];
 /// What separates a column from the one before: spreads and rates belong to their times.
-const GAPS: [usize; COLUMNS] = [2, 2, 2, 2, 2, 1, 1, 2, 1, 1, 2, 2];
+const GAPS: [usize; COLUMNS] = [2, 2, 1, 2, 2, 2, 1, 1, 2, 1, 1, 2, 2];
 /// The widest that the first column becomes before it is continued on the next line.
-const WIDEST: usize = 36;
+const WIDEST: usize = 30;
 /// The widest line of text.
 const LINE: usize = 118;
 
@@ -27,7 +27,7 @@ const LINE: usize = 118;
 const LEGEND: &str = "\
 figure: ours over the baseline, less is better, unless it has another unit: the mean of the sittings' ratios between
 their quartiles, each the same of its turns (A B B A), not the ratio of the medians
-met: at most the goal, or over it, with ? where chance decides
+err: the ratio's standard error as a part of it; met: at most the goal, or over it, with ? where chance decides
 ms: the median; +-: the distance between its quartiles as a part of it; GB/s: the bytes of the row (powers of ten) a second
 what groups and columns are about: docs/measured/README.md";
 
@@ -140,6 +140,7 @@ fn line(row: &Row) -> [String; COLUMNS] {
     [
         String::new(),
         show::figure(row),
+        show::error(row),
         or_none(row.goal, show::short),
         show::met(row).to_owned(),
         or_none(row.ours_s, show::millis),

@@ -103,7 +103,8 @@ const CURVE: &str = "The same kernel with more and more data for the same device
 is the baseline.";
 const POLICIES: &str = "Bytes moved over those that Belady's optimum would have moved for the same accesses. Darker is more.";
 const ROWS: &str = "Times are medians; the spread is the distance between quartiles as a part of the median; GB/s are the bytes of the row, \
-in powers of ten, a second. A figure is ours over the baseline, unless it has another unit.";
+in powers of ten, a second. A figure is ours over the baseline, unless it has another unit. The error is the standard error of the ratio, \
+as a part of it; where the goal is so near that chance decides, a ? follows.";
 
 /// A part of the page; none where it would be empty.
 fn section(id: &str, title: &str, words: &str, content: &str) -> String {

@@ -6,9 +6,10 @@ use crate::cli::bench::row::Row;
 use crate::cli::bench::show;
 use crate::cli::size;
 
-const HEADINGS: [&str; 14] = [
+const HEADINGS: [&str; 15] = [
     "case",
     "figure",
+    "error",
     "goal",
     "met",
     "ratio",
@@ -88,6 +89,7 @@ fn line(row: &Row, says_baseline: bool) -> String {
     let mut text = format!("<tr><th scope=\"row\">{case}</th>");
     for cell in [
         escape(&show::figure(row)),
+        show::error(row),
         or_none(row.goal, show::short),
         format!(
             "<span class=\"{}\">{met}</span>",
