@@ -126,7 +126,11 @@ fn identity(path: &Path) -> PathBuf {
 /// # Errors
 /// The system's; nothing has changed then, unless the file is no ordinary one or its folder takes no new files.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if let Some(file) = descriptor(path) {
+        return write(&mut file?);
+    }
     let path = &identity(path);
+    let leads_nowhere = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     let before = fs::metadata(path).ok();
     let in_place = || {
         File::options()
@@ -135,17 +139,16 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
             .truncate(true)
             .open(path)
     };
-    if before.as_ref().is_some_and(|found| !found.is_file()) {
+    if leads_nowhere || before.as_ref().is_some_and(|found| !found.is_file()) {
         return write(&mut in_place()?);
     }
     let Some(name) = path.file_name() else {
         return write(&mut in_place()?);
     };
-    let part = path.with_file_name(format!(
-        ".{}.{}",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
+    // Not with the whole name in it, which may be as long as names can be.
+    let name = name.to_string_lossy();
+    let name: String = name.chars().take(40).collect();
+    let part = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let mut file = match File::create_new(&part) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -168,6 +171,35 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
     written
 }
 
+/// What is open already, where a path names that: its file may be in use by others, and must be neither replaced nor emptied.
+#[cfg(unix)]
+fn descriptor(path: &Path) -> Option<io::Result<File>> {
+    use std::os::fd::AsFd as _;
+    let same = |owned: io::Result<std::os::fd::OwnedFd>| Some(owned.map(File::from));
+    match path.to_str() {
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
+            same(io::stdout().as_fd().try_clone_to_owned())
+        }
+        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => {
+            same(io::stderr().as_fd().try_clone_to_owned())
+        }
+        _ => {
+            let folder = fs::canonicalize(path.parent()?).ok()?;
+            // Not what lies deeper, such as /dev/shm, where files are files.
+            let names_open = ["/dev", "/dev/fd"]
+                .iter()
+                .any(|one| folder == Path::new(one))
+                || folder.starts_with("/proc");
+            names_open.then(|| File::options().append(true).open(path))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn descriptor(_: &Path) -> Option<io::Result<File>> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -180,6 +212,40 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("gmem-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_open_already_is_added_to() {
+        let folder = std::env::temp_dir().join(format!("gmem-{}-open", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log");
+        fs::write(&path, "precious\n").unwrap();
+        let open = File::options().append(true).open(&path).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&open);
+        let name = Path::new("/proc/self/fd").join(number.to_string());
+        replace(&name, |file| file.write_all(b"more\n")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious\nmore\n");
+        assert!(descriptor(Path::new("/dev/stdout")).is_some_and(|file| file.is_ok()));
+        assert!(descriptor(&path).is_none());
+        assert!(descriptor(Path::new("/dev/shm/file")).is_none());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_yet_is_followed_and_a_long_name_can_be_written() {
+        let folder = std::env::temp_dir().join(format!("gmem-{}-link", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let link = folder.join("link");
+        std::os::unix::fs::symlink("new", &link).unwrap();
+        replace(&link, |file| file.write_all(b"1")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(folder.join("new")).unwrap(), b"1");
+        let long = folder.join("a".repeat(250));
+        replace(&long, |file| file.write_all(b"2")).unwrap();
+        assert_eq!(fs::read(&long).unwrap(), b"2");
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

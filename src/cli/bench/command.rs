@@ -13,7 +13,7 @@ use crate::cli::args::{BenchArgs, Common};
 use crate::cli::files::check_output;
 use crate::cli::progress::Progress;
 use crate::cli::space::{Engine, adapter};
-use crate::cli::{Failure, chain, print, report};
+use crate::cli::{Failure, chain, print, printable, report};
 
 /// The commit that this was built of; see build.rs.
 const COMMIT: Option<&str> = option_env!("GMEM_COMMIT");
@@ -40,7 +40,11 @@ pub fn run(common: &Common, args: &BenchArgs) -> Result<(), Failure> {
         .chain((args.html.iter()).map(|path| html::write(path, &record).map_err(Failure::run)))
         .collect();
     print(&table::draw(&record))?;
-    files.into_iter().collect::<Result<(), Failure>>()?;
+    let mut failures = files.into_iter().filter_map(Result::err);
+    if let Some(first) = failures.next() {
+        failures.for_each(|failure| failure.say("also"));
+        return Err(first);
+    }
     if record.unverified() == 0 && record.failed.is_empty() {
         Ok(())
     } else {
@@ -145,7 +149,8 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Group>, Failure> {
         if !GROUPS.iter().any(|group| is(group, id)) {
             let ids: Vec<&str> = GROUPS.iter().map(|group| group.id).collect();
             return Err(Failure::arguments(format!(
-                "there is no group `{id}`: use {}",
+                "there is no group `{}`: use {}",
+                printable(id),
                 ids.join(", ")
             )));
         }

@@ -56,14 +56,26 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
         for factor in factors {
             let case = format!("{} at {factor}x", workload.name());
             if !bed.is_known("P13", &case) {
-                done(row(bed, &*workload, *factor, case)?);
+                match row(bed, &*workload, *factor, &case)? {
+                    Some(row) => done(row),
+                    None => bed.leave_out(
+                        "P13",
+                        &format!("{case}: one workgroup needs as much memory as all the data, in pages as large as these"),
+                    ),
+                }
             }
         }
     }
     Ok(())
 }
 
-fn row(bed: &Bed<'_>, workload: &dyn Workload, factor: f64, case: String) -> Result<Row, Failure> {
+/// Nothing where the least memory that does is as much as what all of it fits in.
+fn row(
+    bed: &Bed<'_>,
+    workload: &dyn Workload,
+    factor: f64,
+    case: &str,
+) -> Result<Option<Row>, Failure> {
     let memory = |factor: f64| (workload.bytes() as f64 / factor) as u64;
     let common = Common {
         device_memory: Some(memory(factor)),
@@ -77,6 +89,9 @@ fn row(bed: &Bed<'_>, workload: &dyn Workload, factor: f64, case: String) -> Res
         raise: true,
     };
     let budget = settle(&terms, |page| workload.widest(page));
+    if budget.memory >= memory(FITS) {
+        return Ok(None);
+    }
     let space = |memory| {
         let builder = bed.builder(memory).page_size(budget.page.bytes());
         Ok::<Gmem, Failure>(builder.build()?)
@@ -90,7 +105,7 @@ fn row(bed: &Bed<'_>, workload: &dyn Workload, factor: f64, case: String) -> Res
         .baseline_bytes(easy.moved)
         .verified(tight.right() && easy.right());
     row.note = budget.note.unwrap_or_default();
-    Ok(row)
+    Ok(Some(row))
 }
 
 /// A workload in a space.

@@ -12,6 +12,8 @@ use crate::cli::Failure;
 
 /// What the ratio should be at most.
 const GOAL: f64 = 1.15;
+/// Pages that the device holds at least: with fewer, what moves is not a stream.
+const LEAST: u64 = 8;
 /// Data over device memory.
 const FACTORS: [u64; 2] = [4, 16];
 /// Bytes of all arrays on a software adapter.
@@ -36,10 +38,13 @@ fn jobs(scale: usize, seed: u64) -> impl Iterator<Item = Job> {
 /// # Errors
 /// When a launch fails.
 pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
+    let page = bed.host_only()?.geometry().page.bytes();
     for job in jobs(bed.scale(), bed.common.seed) {
         for factor in FACTORS {
             let case = format!("{}, data of {factor}x the device memory", job.name);
-            if !bed.is_known("P3", &case) {
+            if job.bytes() / factor < LEAST * page {
+                bed.leave_out("P3", &format!("{case}: that is less than {LEAST} pages"));
+            } else if !bed.is_known("P3", &case) {
                 done(row(bed, &job, factor, case)?);
             }
         }
