@@ -217,13 +217,12 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_is_open_already_is_added_to() {
-        let folder = std::env::temp_dir().join(format!("gmem-{}-open", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = folder("open");
         let path = folder.join("log");
         fs::write(&path, "precious\n").unwrap();
         let open = File::options().append(true).open(&path).unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&open);
-        let name = Path::new("/proc/self/fd").join(number.to_string());
+        let name = Path::new("/dev/fd").join(number.to_string());
         replace(&name, |file| file.write_all(b"more\n")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious\nmore\n");
         assert!(descriptor(Path::new("/dev/stdout")).is_some_and(|file| file.is_ok()));
@@ -235,8 +234,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_link_that_leads_nowhere_yet_is_followed_and_a_long_name_can_be_written() {
-        let folder = std::env::temp_dir().join(format!("gmem-{}-link", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = folder("dangling");
         let link = folder.join("link");
         std::os::unix::fs::symlink("new", &link).unwrap();
         replace(&link, |file| file.write_all(b"1")).unwrap();

@@ -252,6 +252,56 @@ fn an_earlier_run_is_drawn_without_an_adapter() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn every_file_that_cannot_be_written_is_named_and_the_table_is_there() {
+    let folder = Folder::new("bench-full");
+    folder.write("old.json", record(true).to_string());
+    let done = folder.gmem("bench --from old.json --report /dev/full --html /dev/full");
+    assert_eq!(done.status, Some(1), "{done:#?}");
+    for words in ["the report cannot be written", "the page cannot be written"] {
+        assert!(done.err.contains(words), "{words}: {done:#?}");
+    }
+    assert!(done.out.contains("2.000x"), "{done:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_standard_output_goes_to_already_has_all_of_both() {
+    let folder = Folder::new("bench-stdout");
+    folder.write("old.json", record(true).to_string());
+    let done = folder.gmem("bench --from old.json --json /dev/stdout").ok();
+    assert!(done.out.starts_with('{'), "{done:#?}");
+    assert!(done.out.contains("P1  warm, fits"), "{done:#?}");
+}
+
+#[test]
+fn cases_whose_pages_are_too_large_for_them_are_left_out_with_the_reason() {
+    let Some(adapter) = adapter() else { return };
+    let folder = Folder::new("bench-pages");
+    // A trace is of one sitting.
+    let done = folder
+        .gmem(&format!(
+            "bench --quick --only P3,P13 --page-size 2MiB --adapter {adapter} --json r.json --trace t.json"
+        ))
+        .ok();
+    let record = folder.json("r.json");
+    let left_out = record["left_out"].to_string();
+    for words in ["less than 8 pages", "pagerank at 8x: one workgroup needs"] {
+        assert!(left_out.contains(words), "{words}: {done:#?}");
+    }
+    let rows = record["rows"].as_array().unwrap();
+    let is = |row: &Value, id: &str, case: &str| {
+        row["id"] == id && row["case"].as_str().is_some_and(|said| said.contains(case))
+    };
+    assert!(rows.iter().any(|row| is(row, "P13", "triad at 2x")));
+    assert!(
+        !rows
+            .iter()
+            .any(|row| is(row, "P3", "") || is(row, "P13", "pagerank"))
+    );
+}
+
 #[test]
 fn what_is_not_verified_fails_after_the_table() {
     let folder = Folder::new("bench-wrong");
