@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use gmem::gpu::{AdapterKind, AdapterSummary};
 use gmem::{Builder, Gmem, Placement};
 
+#[cfg(target_os = "linux")]
+use super::cores::stir;
 use super::json::Failed;
 use super::measured::{Measured, Turn, of_few};
 use super::row::Row;
@@ -178,15 +180,20 @@ impl<'a> Bed<'a> {
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
         let since = Instant::now();
-        self.effort().measure(&|| since.elapsed(), ours, baseline)
+        (self.effort()).measure(&|| since.elapsed(), &mut stir, ours, baseline)
     }
 }
+
+/// Elsewhere the scheduler alone says where threads lie.
+#[cfg(not(target_os = "linux"))]
+const fn stir(_turn: usize) {}
 
 /// How long, how often and how surely everything is measured.
 ///
 /// All cases are run in turn too, again and again: in each *sitting* a case makes its two sides anew and measures them for a
 /// short while. So its readings are spread over minutes and over several places in memory: a machine that others use changes for
-/// minutes, and where memory happens to lie changes nothing but by making it anew. Cases that are known leave the time to the others.
+/// minutes, and where memory happens to lie changes nothing but by making it anew. Threads, which stay where they came to lie, are placed anew
+/// before each turn. Cases that are known leave the time to the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
     /// How long both sides of a case are run in a sitting: a third of it once the tolerance is reached, half as long again while the
@@ -222,10 +229,11 @@ impl Effort {
         })
     }
 
-    /// `clock` says how long it has been running.
+    /// `clock` says how long it has been running; `stir` is given the number of each turn before it begins.
     fn measure(
         &self,
         clock: &dyn Fn() -> Duration,
+        stir: &mut dyn FnMut(usize),
         ours: &mut dyn FnMut() -> Result<f64, Failure>,
         baseline: &mut dyn FnMut() -> Result<f64, Failure>,
     ) -> Result<Measured, Failure> {
@@ -235,6 +243,7 @@ impl Effort {
         let mut turns: Vec<Turn> = Vec::new();
         let mut measured = Measured::of(Vec::new());
         while self.goes_on(turns.len(), clock() - began, measured.error) {
+            stir(turns.len());
             // Settled before the turn: what it meets has no say in how it is read.
             let runs = [ours.runs(&baseline), baseline.runs(&ours)];
             let a = ours.reading(runs[0])?;
@@ -365,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_take_turns_each_of_which_begins_and_ends_with_ours() {
+    fn sides_take_turns_each_of_which_is_stirred_and_begins_and_ends_with_ours() {
         let order = RefCell::new(String::new());
         let side = |name: char, seconds: f64| {
             order.borrow_mut().push(name);
@@ -375,11 +384,14 @@ mod tests {
             patience: Duration::ZERO,
             ..EFFORT
         })
-        .measure(&|| Duration::ZERO, &mut || side('a', 3.0), &mut || {
-            side('b', 2.0)
-        })
+        .measure(
+            &|| Duration::ZERO,
+            &mut |turn| order.borrow_mut().push_str(&turn.to_string()),
+            &mut || side('a', 3.0),
+            &mut || side('b', 2.0),
+        )
         .unwrap();
-        assert_eq!(*order.borrow(), "ababbaabbaabba");
+        assert_eq!(*order.borrow(), "ab0abba1abba2abba");
         assert_eq!((measured.ratio, measured.error), (1.5, 0.0));
     }
 

@@ -60,6 +60,17 @@ impl Drop for Cores {
     }
 }
 
+/// Moves the calling thread to one of the cores that it may use, a turn's own, and leaves it free to go where it may.
+///
+/// The scheduler keeps threads that wake each other where they once came to lie, for as long as they live: all readings of a
+/// sitting then say what one of these places costs. One that was moved is placed anew. Where it cannot be, it stays.
+pub fn stir(turn: usize) {
+    if let Ok(cores) = Cores::given() {
+        // It may go back wherever it was when `cores` is dropped.
+        let _ = cores.bind(Some(turn % cores.count().max(1)));
+    }
+}
+
 fn failed(what: &str, errno: rustix::io::Errno) -> Failure {
     Failure::run(format!("cores cannot be {what}: {errno}"))
 }
@@ -67,6 +78,22 @@ fn failed(what: &str, errno: rustix::io::Errno) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stirred_thread_is_moved_and_left_free() {
+        let free = sched_getaffinity(None).unwrap();
+        let cores = Cores::given().unwrap();
+        for turn in [0, 1, 7] {
+            stir(turn);
+            assert_eq!(sched_getaffinity(None).unwrap(), free);
+            // Nobody who binds threads to a core has them moved away.
+            cores.bind(Some(turn % cores.count())).unwrap();
+            let bound = sched_getaffinity(None).unwrap();
+            stir(turn + 1);
+            assert_eq!(sched_getaffinity(None).unwrap(), bound);
+            cores.bind(None).unwrap();
+        }
+    }
 
     #[test]
     fn a_thread_is_bound_and_let_go_again() {
