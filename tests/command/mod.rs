@@ -4,7 +4,12 @@ use std::process::Command;
 
 /// The command, without arguments yet.
 pub fn gmem() -> Command {
-    Command::new(
+    let mut command = Command::new(
         std::env::var_os("GMEM_TEST_COMMAND").unwrap_or_else(|| env!("CARGO_BIN_EXE_gmem").into()),
-    )
+    );
+    // Where there is no session there is no such folder, of which EGL complains among the command's errors.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
+    command
 }
