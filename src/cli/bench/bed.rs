@@ -153,8 +153,8 @@ impl<'a> Bed<'a> {
                 patience: Duration::from_millis(250),
                 turns: (2, 15),
                 tolerance: 0.015,
-                sittings: (5, 16),
-                known: 0.015,
+                sittings: (5, 24),
+                known: 0.02,
                 all: Duration::from_secs(285),
             }
         } else {

@@ -23,6 +23,16 @@ impl Cores {
         })
     }
 
+    /// The same, the calling thread being bound to the first of them.
+    ///
+    /// # Errors
+    /// When the system does not let it.
+    pub fn first() -> Result<Self, Failure> {
+        let cores = Self::given()?;
+        cores.bind(Some(0))?;
+        Ok(cores)
+    }
+
     /// How many.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -108,6 +118,10 @@ mod tests {
             assert_eq!(std::thread::spawn(now).join().unwrap(), 1);
             assert!(cores.bind(Some(before)).is_err());
         }
+        assert_eq!(now(), before);
+        let bound = Cores::first().unwrap();
+        assert_eq!((bound.count(), now()), (before, 1));
+        drop(bound);
         assert_eq!(now(), before);
     }
 }

@@ -16,8 +16,8 @@ use crate::cli::Failure;
 const GOAL: f64 = 20.0;
 /// Launches in a reading.
 const LAUNCHES: usize = 512;
-/// Where they run, for the note.
-const PLACED: &str = if cfg!(target_os = "linux") {
+/// Where threads run that are bound to one core, for the note.
+pub const PLACED: &str = if cfg!(target_os = "linux") {
     ", all threads on one core"
 } else {
     ""
@@ -52,9 +52,7 @@ pub fn rows(bed: &Bed<'_>, done: &mut dyn FnMut(Row)) -> Result<(), Failure> {
     let job = job();
     // Threads inherit where their maker may run.
     #[cfg(target_os = "linux")]
-    let cores = super::cores::Cores::given()?;
-    #[cfg(target_os = "linux")]
-    cores.bind(Some(0))?;
+    let _bound = super::cores::Cores::first()?;
     let gm = bed.space(16 << 20)?;
     let plain = Warm::new(&Plain::of(&gm)?, &job);
     for (name, regions) in [("1 region", 0), ("10,000 regions", REGIONS)] {
